@@ -1,0 +1,1 @@
+"""bertline keeps a BERT text classifier fresh: the packages behind the stages of dvc.yaml."""

@@ -1,0 +1,19 @@
+"""The `baseline` section of params.yaml; the comments there say what each knob does."""
+
+from dataclasses import dataclass
+
+from bertline.params.bounds import STRICT, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The TF-IDF and logistic-regression baseline."""
+
+    __pydantic_config__ = STRICT
+
+    ngrams: int
+    regularization: float
+
+    def __post_init__(self) -> None:
+        require("ngrams", self.ngrams, 1 <= self.ngrams <= 5, "1 to 5")
+        require("regularization", self.regularization, self.regularization > 0, "> 0")

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from tiny import PROJECT
+
+from bertline.params.checking import check_params
+from bertline.params.finetune import Params as FinetuneParams
+from bertline.params.loading import load_params
+
+PARAMS = (PROJECT / "params.yaml").read_text()
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    assert old in PARAMS
+    path = folder / "params.yaml"
+    path.write_text(PARAMS.replace(old, new, 1))
+    return path
+
+
+def test_the_projects_own_parameters_are_valid() -> None:
+    check_params(PROJECT / "params.yaml")
+
+
+def test_a_section_becomes_a_frozen_typed_object(tmp_path: Path) -> None:
+    params = load_params(FinetuneParams, edited(tmp_path, "learning_rate: 2.0e-4", "learning_rate: 3e-5"))
+    assert params.learning_rate == 3e-5
+    with pytest.raises(AttributeError):
+        params.seed = 7  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  epochs:", "  epoch:", "unknown key finetune.epoch; allowed: seed, epochs,"),
+        ("  epochs: 3", "  # epochs: 3", "finetune.epochs is missing"),
+        ("epochs: 3", "epochs: 3.5", "finetune.epochs is 3.5; allowed: a valid integer"),
+        ("epochs: 3", "epochs: three", "finetune.epochs is 'three'; allowed: a valid integer"),
+        ("epochs: 3", "epochs: 0", "finetune.epochs is 0; allowed: >= 1"),
+        (
+            "max_grad_norm: 1.0",
+            "max_grad_norm: true",
+            "finetune.max_grad_norm is True; allowed: a valid number",
+        ),
+        ("learning_rate: 2.0e-4", "learning_rate: .nan", "finetune.learning_rate is"),
+        ("select_by: macro_f1", "select_by: f2", "allowed: 'macro_f1', 'accuracy' or 'loss'"),
+        ("finetune:", "finetuning:", "unknown section 'finetuning'; allowed: ingest,"),
+        ("promote:", "promote: yes\nx:", "unknown section 'x'"),
+        ("labels: null", "labels: [a, a]", "validate.labels is ['a', 'a']; allowed: null, or at least two"),
+        ("labels: null", "labels: [a, 3]", "validate.labels.1 is 3; allowed: a valid string"),
+        ("test: 0.15", "test: 0.95", "split.test is 0.95; allowed: < 0.9, so that rows are left to train on"),
+        ("encoding: utf-8", "encoding: utf-9", "ingest.encoding is 'utf-9'; allowed: a codec"),
+        ("  seed: 1", " seed: 1", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_value_names_the_field_the_value_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    with pytest.raises(ValueError, match=r"params\.yaml") as error:
+        check_params(edited(tmp_path, old, new))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="run from the folder that holds"):
+        check_params(tmp_path / "params.yaml")

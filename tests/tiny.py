@@ -1,0 +1,111 @@
+"""A tiny world for tests: texts a small model can learn, and a random BERT with a WordPiece tokenizer."""
+
+import csv
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+PROJECT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TOPICS = {
+    "animal": ["cat", "dog", "horse", "bird", "fish", "sheep"],
+    "colour": ["red", "green", "blue", "yellow", "white", "black"],
+    "number": ["one", "two", "three", "four", "five", "six"],
+}
+CLASSES = tuple(sorted(TOPICS))
+FILLERS = ["what", "is", "the", "a", "of", "in", "my", "your", "this", "that", "where", "how"]
+
+
+def make_texts(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Return `count` distinct (text, label) pairs that a tiny model can learn to tell apart."""
+    draw = random.Random(seed)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        label = draw.choice(sorted(TOPICS))
+        words = draw.choices(FILLERS, k=draw.randint(2, 12)) + draw.choices(TOPICS[label], k=2)
+        draw.shuffle(words)
+        rows[" ".join(words)] = label
+    return list(rows.items())
+
+
+def save_tiny_encoder(folder: Path) -> None:
+    """Save a random 2-layer BERT of 32 dimensions, and a WordPiece tokenizer of the words above."""
+    import torch
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = special + FILLERS + [word for topic in TOPICS.values() for word in topic]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> None:
+    """Write (text, label) rows as a CSV file with a header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+
+
+def write_params(folder: Path, **sections: dict[str, object]) -> None:
+    """Write the project's own params.yaml into `folder`, with some knobs of some sections changed."""
+    document = YAML(typ="safe").load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    for section, knobs in sections.items():
+        document[section] |= knobs
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(document, file)
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what git would hold of the project, as it stands now, into a fresh repository in `folder`."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((PROJECT / name).read_bytes())
+    commit(folder)
+
+
+def commit(folder: Path) -> None:
+    """Commit everything in `folder`, making it a repository first where it is none."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "Start"], cwd=folder, check=True)
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Return an environment in which `python` and `dvc` are this one's, and the code is that of `project`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    names = {f"GIT_{role}_{part}" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    identity = dict.fromkeys(names, "test@example.com")
+    return os.environ | identity | {"PATH": path, "PYTHONPATH": str(project / "src")}
