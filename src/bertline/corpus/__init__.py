@@ -1,0 +1,1 @@
+"""What a row is: sources, schema, duplicates, splitting."""

@@ -1,0 +1,1 @@
+"""The expectations a batch of rows must meet, and the verdict on it."""
