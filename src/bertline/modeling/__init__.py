@@ -1,0 +1,1 @@
+"""Tokens, batches, the training loop and its checkpoints."""

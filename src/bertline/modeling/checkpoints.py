@@ -1,0 +1,107 @@
+"""Crash checkpoints: everything a killed run needs to end in the same bits.
+
+One safetensors file per checkpoint, renamed into place when it is complete, so a kill at any moment
+leaves the previous one. They live in a scratch folder outside DVC's outputs, under a key of everything
+the result depends on: a checkpoint of other data, parameters or code is never seen, let alone resumed.
+No pickle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+SCRATCH = Path(".bertline/checkpoints")
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise what safetensors says of a full or failing disk as the OSError that it is."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def run_key(*parts: str | Path) -> str:
+    """Return a short hash over texts, files and the files of folders."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            files, text = [], part
+        else:
+            files = sorted(part.rglob("*.py" if (part / "__init__.py").exists() else "*")) or [part]
+            text = part.name
+        digest.update(f"{len(text)}:{text}".encode())
+        for file in files:
+            if file.is_file():
+                with file.open("rb") as stream:
+                    digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+class Checkpoints:
+    """The latest checkpoint of one run, and its best weights so far."""
+
+    def __init__(self, key: str, scratch: Path = SCRATCH) -> None:
+        self.folder = scratch / key
+        for other in scratch.glob("*"):  # bounded: the scratch of one run at a time
+            if other != self.folder:
+                shutil.rmtree(other)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def found(self) -> bool:
+        """Whether an interrupted run left a checkpoint to continue from."""
+        return (self.folder / "latest.safetensors").exists()
+
+    def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        """Replace the latest checkpoint with tensors (any device) and JSON-able state."""
+        self._write("latest", tensors, state)
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """Return the latest checkpoint, on the CPU, or None."""
+        return self._read("latest")
+
+    def save_best(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Replace the best weights so far."""
+        self._write("best", tensors, {})
+
+    def load_best(self) -> dict[str, torch.Tensor]:
+        """Return the best weights so far, on the CPU."""
+        best = self._read("best")
+        assert best is not None, "an epoch has ended, so there is a best one"
+        return best[0]
+
+    def remove(self) -> None:
+        """Forget the run: it has ended, and its result is an output of its own."""
+        shutil.rmtree(self.folder)
+
+    def _write(self, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        partial = self.folder / f"{name}.partial"
+        copies = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        try:
+            with disk_errors():
+                save_file(copies, partial, metadata={"state": json.dumps(state)})
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            partial.replace(self.folder / f"{name}.safetensors")
+        except Exception:
+            partial.unlink(missing_ok=True)  # a full disk needs the room, and the last checkpoint stays
+            raise
+
+    def _read(self, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            return None
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, json.loads(file.metadata()["state"])

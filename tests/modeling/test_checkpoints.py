@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertline.modeling.checkpoints import Checkpoints, run_key
+
+
+def test_tensors_and_state_read_back_exactly(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4), "b": torch.tensor(7.0), "c": torch.arange(5, dtype=torch.uint8)}
+    Checkpoints("k", tmp_path).save(tensors, {"losses": [0.1, 1 / 3]})
+    loaded = Checkpoints("k", tmp_path).load()
+    assert loaded is not None
+    assert all(torch.equal(loaded[0][name], tensors[name]) for name in tensors)
+    assert loaded[1] == {"losses": [0.1, 1 / 3]}
+
+
+def test_another_run_sees_nothing_and_clears_the_scratch(tmp_path: Path) -> None:
+    Checkpoints("old", tmp_path).save({"a": torch.ones(2)}, {})
+    assert Checkpoints("new", tmp_path).load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    checkpoints = Checkpoints("k", tmp_path)
+    checkpoints.save({"a": torch.ones(2)}, {"step": 1})
+    with pytest.raises(TypeError):
+        checkpoints.save({"a": torch.ones(2)}, {"step": object()})
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert loaded[1] == {"step": 1}
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["latest.safetensors"]
+
+
+def test_the_key_follows_texts_file_contents_and_code(tmp_path: Path) -> None:
+    data, code = tmp_path / "tokens", tmp_path / "package"
+    for folder in (data, code):
+        folder.mkdir()
+    (data / "train.arrow").write_text("1")
+    (code / "__init__.py").write_text("")
+    (code / "loop.py").write_text("a = 1")
+    keys = [run_key("params", data, code)]
+    (code / "__pycache__").mkdir()
+    (code / "__pycache__/loop.pyc").write_text("x")
+    assert run_key("params", data, code) == keys[0]
+    (code / "loop.py").write_text("a = 2")
+    keys.append(run_key("params", data, code))
+    (data / "train.arrow").write_text("2")
+    keys.append(run_key("params", data, code))
+    keys.append(run_key("other", data, code))
+    assert len(set(keys)) == 4

@@ -1,0 +1,140 @@
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import CLASSES
+from transformers import PreTrainedModel
+
+from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.encoder import build_classifier, make_deterministic, pick_device
+from bertline.modeling.tokens import TokenizedSplit
+from bertline.modeling.training import (
+    Epoch,
+    Step,
+    TrainingDivergedError,
+    build_optimizer,
+    learning_rate,
+    predict,
+    train,
+)
+from bertline.params.finetune import Params
+
+Splits = dict[str, TokenizedSplit]
+MakeParams = Callable[..., Params]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+def fresh(encoder: Path, params: Params) -> PreTrainedModel:
+    make_deterministic(params.seed, params.threads)
+    return build_classifier(encoder, CLASSES).to(pick_device(params.device))
+
+
+def digest(model: PreTrainedModel) -> str:
+    tensors = (tensor.detach().cpu().numpy().tobytes() for tensor in model.state_dict().values())
+    return hashlib.sha256(b"".join(tensors)).hexdigest()
+
+
+def run(encoder: Path, splits: Splits, params: Params, scratch: Path) -> tuple[str, list[Step | Epoch]]:
+    model = fresh(encoder, params)
+    events = list(train(model, splits, params, Checkpoints("run", scratch)))
+    return digest(model), events
+
+
+def test_the_model_learns(tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path) -> None:
+    _, events = run(tiny_encoder, splits, params(epochs=15), tmp_path)
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    assert epochs[-1].train_loss < epochs[0].train_loss / 2
+    assert epochs[-1].validation_accuracy > 0.9
+
+
+def test_two_runs_end_in_the_same_bits(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    first = run(tiny_encoder, splits, params(), tmp_path / "a")
+    assert run(tiny_encoder, splits, params(), tmp_path / "b") == first
+    assert run(tiny_encoder, splits, params(seed=2), tmp_path / "c")[0] != first[0]
+
+
+@pytest.mark.parametrize("killed_at", [1, 5, 7, 10, 14, 15, 16, 23, 27, 28])
+def test_a_killed_run_ends_in_the_same_bits(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path, killed_at: int
+) -> None:
+    whole = run(tiny_encoder, splits, params(), tmp_path / "whole")
+    with pytest.raises(Killed):
+        for event in train(
+            fresh(tiny_encoder, params()), splits, params(), Checkpoints("run", tmp_path / "cut")
+        ):
+            if isinstance(event, Step) and event.step == killed_at:
+                raise Killed
+    torch.rand(7)  # the process that continues has drawn other random numbers
+    assert run(tiny_encoder, splits, params(), tmp_path / "cut") == whole
+
+
+def test_a_resumed_run_does_not_train_the_saved_steps_again(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    run(tiny_encoder, splits, params(), tmp_path)
+    model = fresh(tiny_encoder, params())
+    optimizer_steps: list[int] = []
+    torch.optim.AdamW.step, step = lambda *_: optimizer_steps.append(1), torch.optim.AdamW.step  # type: ignore[method-assign,assignment]
+    try:
+        assert len(list(train(model, splits, params(), Checkpoints("run", tmp_path)))) == 30
+    finally:
+        torch.optim.AdamW.step = step  # type: ignore[method-assign]
+    assert optimizer_steps == []
+
+
+def test_the_best_epoch_is_kept(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    spoilt = params(epochs=3, learning_rate=0.02, select_by="loss")
+    model = fresh(tiny_encoder, spoilt)
+    epochs = [e for e in train(model, splits, spoilt, Checkpoints("run", tmp_path)) if isinstance(e, Epoch)]
+    logits = torch.from_numpy(predict(model, splits["validation"], 16))
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(splits["validation"].labels)).item()
+    assert loss == pytest.approx(min(each.validation_loss for each in epochs), rel=1e-5)
+
+
+def test_predictions_do_not_depend_on_the_batch_size(
+    tiny_encoder: Path, splits: Splits, params: MakeParams
+) -> None:
+    model = fresh(tiny_encoder, params())
+    one, many = (torch.from_numpy(predict(model, splits["validation"], size)) for size in (1, 64))
+    tolerance = 1e-5 if model.device.type == "cpu" else 2e-2  # bf16 autocast
+    torch.testing.assert_close(one, many, rtol=tolerance, atol=tolerance)
+
+
+def test_a_diverging_loss_says_what_to_change_and_keeps_the_checkpoint(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model, scratch = fresh(tiny_encoder, params()), Checkpoints("run", tmp_path)
+    with pytest.raises(TrainingDivergedError, match=r"finetune\.learning_rate"):
+        for event in train(model, splits, params(), scratch):
+            if isinstance(event, Step) and event.step == 7:
+                with torch.no_grad():
+                    model.classifier.weight.fill_(float("nan"))
+    saved = scratch.load()
+    assert saved is not None
+    assert sum(kind == "Step" for kind, _ in saved[1]["history"]) == 5
+
+
+def test_the_learning_rate_rises_then_falls_to_almost_nothing(params: MakeParams) -> None:
+    rates = [learning_rate(step, 100, params(learning_rate=1.0)) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.02
+
+
+def test_biases_and_layer_norms_are_not_decayed(tiny_encoder: Path, params: MakeParams) -> None:
+    model = fresh(tiny_encoder, params())
+    decayed, not_decayed = (group["params"] for group in build_optimizer(model, params()).param_groups)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert all("LayerNorm" in names[id(p)] or names[id(p)].endswith("bias") for p in not_decayed)
+    assert not any("LayerNorm" in names[id(p)] or names[id(p)].endswith("bias") for p in decayed)
+    assert len(decayed) + len(not_decayed) == len(names)
