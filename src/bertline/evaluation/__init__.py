@@ -1,0 +1,1 @@
+"""Metrics, intervals, plots and the report: arrays in, no torch."""

@@ -1,0 +1,91 @@
+"""The evaluation as one HTML page that needs no network, no script and no other file.
+
+Guarantees: the same numbers render the same bytes; every text of the data is escaped. Long texts are cut.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bertline.evaluation.curves import Curves
+from bertline.evaluation.predictions import Predictions
+
+MISTAKES = 20
+CHARACTERS = 280
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A row whose predicted class is not the expected one."""
+
+    text: str
+    expected: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows whose text has `low` to `high` characters."""
+
+    low: int
+    high: int
+    rows: int
+    accuracy: float
+
+
+def render(
+    metrics: dict[str, Any], candidate: Predictions, texts: Sequence[str], png: bytes, curves: Curves
+) -> str:
+    """Return the page; `texts` [N] belong to the rows of `candidate`, `metrics` is what `summarize` found."""
+    environment = Environment(
+        loader=PackageLoader("bertline.evaluation", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("report.html.j2").render(
+        metrics=metrics,
+        classes=sorted(metrics["classes"].items(), key=lambda item: (item[1]["f1"], item[0])),
+        picture=base64.b64encode(png).decode("ascii"),
+        mistakes=most_confident_mistakes(candidate, texts),
+        wrong=int((candidate.predicted != candidate.expected).sum()),
+        slices=slices_by_length(candidate, texts),
+        curves=curves,
+    )
+
+
+def most_confident_mistakes(
+    predictions: Predictions, texts: Sequence[str], limit: int = MISTAKES
+) -> list[Mistake]:
+    """Return the mistakes with the highest probability: where the model, or the label, is most wrong."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions.predicted != predictions.expected)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+    return [
+        Mistake(
+            text=texts[i] if len(texts[i]) <= CHARACTERS else texts[i][: CHARACTERS - 1] + "…",
+            expected=predictions.classes[predictions.expected[i]],
+            predicted=predictions.classes[predictions.predicted[i]],
+            probability=float(confidence[i]),
+        )
+        for i in worst
+    ]
+
+
+def slices_by_length(predictions: Predictions, texts: Sequence[str]) -> list[Slice]:
+    """Return up to four slices of the rows by the quartiles of their texts' lengths in characters."""
+    lengths = np.array([len(text) for text in texts])
+    right = predictions.predicted == predictions.expected
+    quartile = np.searchsorted(np.quantile(lengths, [0.25, 0.5, 0.75]), lengths, side="left")
+    return [
+        Slice(int(lengths[part].min()), int(lengths[part].max()), int(part.sum()), float(right[part].mean()))
+        for part in (quartile == i for i in range(4))
+        if part.any()
+    ]

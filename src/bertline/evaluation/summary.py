@@ -1,0 +1,65 @@
+"""The numbers of an evaluation, computed once: what metrics.json holds and every picture and page shows."""
+
+from typing import Any, get_args
+
+from bertline.evaluation.intervals import Interval, Metric, interval, paired_difference
+from bertline.evaluation.metrics import per_class, scores
+from bertline.evaluation.predictions import Predictions, check_same_rows
+
+DIGITS = 6  # more would only record the noise of floating point
+
+
+def summarize(
+    candidate: Predictions, baseline: Predictions, *, resamples: int, confidence: float, seed: int
+) -> dict[str, Any]:
+    """Return metrics.json: both models with intervals, their paired difference, and the candidate by class.
+
+    Raises:
+        ValueError: the two are not predictions of the same rows.
+
+    """
+    check_same_rows(candidate, baseline)
+    assert candidate.classes == baseline.classes, "both were trained on the same rows"
+    bootstrap: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
+
+    def model(predictions: Predictions) -> dict[str, float]:
+        others = scores(predictions)
+        numbers: dict[str, float] = {}
+        for metric in get_args(Metric):
+            found = interval(
+                predictions.expected, predictions.predicted, len(predictions.classes), metric, **bootstrap
+            )
+            numbers |= {metric: others.pop(metric)} | _ends(metric, found)
+        return numbers | others
+
+    difference: dict[str, float] = {}
+    for metric in get_args(Metric):
+        found = paired_difference(
+            candidate.expected,
+            candidate.predicted,
+            baseline.predicted,
+            len(candidate.classes),
+            metric,
+            **bootstrap,
+        )
+        difference |= {metric: found.value} | _ends(metric, found)
+    document = {
+        "rows": len(candidate.ids),
+        "confidence": confidence,
+        "candidate": model(candidate),
+        "baseline": model(baseline),
+        "difference": difference,
+        "classes": per_class(candidate),
+    }
+    rounded: dict[str, Any] = _rounded(document)
+    return rounded
+
+
+def _ends(metric: str, found: Interval) -> dict[str, float]:
+    return {f"{metric}_low": found.low, f"{metric}_high": found.high}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value

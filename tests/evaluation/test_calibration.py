@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from bertline.evaluation.calibration import calibration_error, log_loss, reliability
+
+
+def _random(rows: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(rows)
+    return random.integers(n_classes, size=rows), random.dirichlet(np.ones(n_classes), size=rows)
+
+
+def test_log_loss_is_that_of_scikit_learn():
+    expected, probabilities = _random(300, 5)
+    assert log_loss(expected, probabilities) == pytest.approx(
+        metrics.log_loss(expected, probabilities, labels=range(5))
+    )
+
+
+def test_log_loss_of_a_class_held_impossible_is_finite():
+    assert np.isfinite(log_loss(np.array([1]), np.array([[1.0, 0.0]], dtype=np.float32)))
+
+
+def test_calibration_error_of_a_small_example_worked_by_hand():
+    # 0.95 sure and right half of the time: gap 0.45. 0.65 sure and always right: gap 0.35. Two rows each.
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.65, 0.35]])
+    assert calibration_error(np.array([0, 1, 0, 0]), probabilities) == pytest.approx((0.45 + 0.35) / 2)
+
+
+def test_calibration_error_is_small_when_labels_are_drawn_from_the_probabilities():
+    random = np.random.default_rng(1)
+    probabilities = random.dirichlet(np.ones(3) * 0.4, size=20_000)
+    drawn = (random.random((20_000, 1)) > probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    assert calibration_error(drawn, probabilities) < 0.015
+    assert calibration_error(np.zeros(20_000, dtype=int), probabilities) > 0.3
+
+
+def test_every_row_is_in_one_bin_and_a_bin_holds_its_confidences():
+    expected, probabilities = _random(500, 4)
+    bins = reliability(expected, probabilities, bins=10)
+    assert bins.rows.sum() == 500
+    assert (np.diff(np.ceil(bins.confidence * 10)) >= 1).all()
+
+
+def test_full_confidence_belongs_to_the_last_bin():
+    bins = reliability(np.array([0, 0]), np.array([[1.0, 0.0], [0.96, 0.04]]))
+    assert bins.rows.tolist() == [2]

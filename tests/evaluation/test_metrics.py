@@ -1,0 +1,86 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import evaluate
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from bertline.evaluation.metrics import Accuracy, MacroF1, MatthewsCorrelation, PerClass, per_class, scores
+from bertline.evaluation.predictions import Predictions
+
+
+@pytest.fixture(params=[2, 5, 30])
+def predictions(request: pytest.FixtureRequest) -> Predictions:
+    n_classes = request.param
+    random = np.random.default_rng(n_classes)
+    probabilities = random.dirichlet(np.ones(n_classes), size=400).astype(np.float32)
+    return Predictions(
+        ids=[str(i) for i in range(400)],
+        classes=tuple(f"{i:02}" for i in range(n_classes)),
+        expected=random.integers(n_classes, size=400),
+        probabilities=probabilities,
+    )
+
+
+def test_scores_are_those_of_scikit_learn(predictions: Predictions):
+    expected, predicted = predictions.expected, predictions.predicted
+    found = scores(predictions)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(expected, predicted))
+    assert found["macro_f1"] == pytest.approx(reference.f1_score(expected, predicted, average="macro"))
+    assert found["mcc"] == pytest.approx(reference.matthews_corrcoef(expected, predicted))
+
+
+def test_per_class_scores_are_those_of_scikit_learn(predictions: Predictions):
+    found = per_class(predictions)
+    expected, predicted = predictions.expected, predictions.predicted
+    assert list(found) == list(predictions.classes)
+    precision = reference.precision_score(expected, predicted, average=None)
+    recall = reference.recall_score(expected, predicted, average=None)
+    assert [row["precision"] for row in found.values()] == pytest.approx(precision)
+    assert [row["recall"] for row in found.values()] == pytest.approx(recall)
+    assert sum(row["support"] for row in found.values()) == len(expected)
+
+
+def test_a_class_without_rows_has_scores_of_zero_and_leaves_the_macro_mean_alone():
+    predictions = Predictions(
+        ids=["a", "b"],
+        classes=("x", "y", "z"),
+        expected=np.array([0, 1]),
+        probabilities=np.eye(3, dtype=np.float32)[:2],
+    )
+    assert per_class(predictions)["z"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert scores(predictions)["macro_f1"] == 1
+
+
+@pytest.mark.parametrize("metric", [Accuracy, MacroF1, MatthewsCorrelation, PerClass])
+def test_modules_are_evaluate_metrics_that_say_what_they_measure(
+    metric: type[evaluate.Metric], tmp_path: Path
+):
+    module = metric(keep_in_memory=True, cache_dir=str(tmp_path))
+    assert isinstance(module, evaluate.Metric)
+    assert module.description == metric.__doc__
+
+
+def test_a_module_takes_its_rows_in_batches_as_evaluate_does(tmp_path: Path):
+    module = Accuracy(keep_in_memory=True, cache_dir=str(tmp_path))
+    module.add_batch(predictions=[0, 1], references=[0, 1])
+    module.add_batch(predictions=[1, 1], references=[1, 0])
+    assert module.compute() == {"accuracy": 0.75}
+
+
+def test_scoring_leaves_nothing_in_the_home_folder(tmp_path: Path):
+    script = """
+import numpy as np
+from bertline.evaluation.metrics import per_class, scores
+from bertline.evaluation.predictions import Predictions
+p = Predictions(ids=["a", "b"], classes=("x", "y"), expected=np.array([0, 1]),
+                probabilities=np.eye(2, dtype=np.float32))
+assert scores(p)["accuracy"] == 1 and per_class(p)["y"]["recall"] == 1
+"""
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", script], env=os.environ | home | offline, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,0 +1,137 @@
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from bertline.evaluation.curves import Curves
+from bertline.evaluation.plots import draw
+from bertline.evaluation.predictions import Predictions
+from bertline.evaluation.report import most_confident_mistakes, render, slices_by_length
+from bertline.evaluation.summary import summarize
+
+EVIL = "<script>alert('x')</script> & \"quoted\""
+CURVES = Curves(
+    steps=np.arange(1, 21),
+    loss=np.linspace(1.5, 0.2, 20),
+    epochs=[
+        {
+            "epoch": 1,
+            "train_loss": 0.9,
+            "validation_loss": 0.6,
+            "validation_accuracy": 0.8,
+            "validation_macro_f1": 0.7,
+        },
+        {
+            "epoch": 2,
+            "train_loss": 0.3,
+            "validation_loss": 0.4,
+            "validation_accuracy": 0.9,
+            "validation_macro_f1": 0.8,
+        },
+    ],
+    summary={"best_epoch": 2, "epochs": 2, "steps": 20},
+)
+
+
+def _predictions(classes: tuple[str, ...], seed: int, rows: int = 80) -> Predictions:
+    expected = np.random.default_rng(0).integers(len(classes), size=rows)
+    probabilities = np.random.default_rng(seed).dirichlet(np.ones(len(classes)), size=rows)
+    return Predictions(
+        ids=[str(i) for i in range(rows)],
+        classes=classes,
+        expected=expected,
+        probabilities=probabilities.astype(np.float32),
+    )
+
+
+def _page(classes: tuple[str, ...], texts: list[str]) -> str:
+    candidate, baseline = _predictions(classes, 1), _predictions(classes, 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    return render(metrics, candidate, texts, draw(candidate, baseline, metrics, CURVES), CURVES)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("ham", "spam"),
+        ("$x^{$", "_{", "a rather long label, cut"),
+        tuple(f"intent {i:02}" for i in range(30)),
+    ],
+)
+def test_the_picture_is_1600_by_1000_and_the_same_bytes_every_time(classes: tuple[str, ...]):
+    candidate, baseline = _predictions(tuple(sorted(classes)), 1), _predictions(tuple(sorted(classes)), 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    first, second = (draw(candidate, baseline, metrics, CURVES) for _ in range(2))
+    assert first == second
+    assert first[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(first[16:20]), int.from_bytes(first[20:24])) == (1600, 1000)
+    assert b"tEXt" not in first  # neither software nor date
+
+
+def test_the_picture_does_not_follow_the_settings_of_the_user(monkeypatch: pytest.MonkeyPatch):
+    candidate, baseline = _predictions(("a", "b"), 1), _predictions(("a", "b"), 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    plain = draw(candidate, baseline, metrics, CURVES)
+    monkeypatch.setitem(mpl.rcParams, "axes.linewidth", 9.0)
+    assert draw(candidate, baseline, metrics, CURVES) == plain
+
+
+def test_texts_and_labels_are_escaped():
+    page = _page((EVIL, "plain"), [EVIL] * 80)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 10
+
+
+def test_the_page_needs_no_network():
+    page = _page(("a", "b"), ["text"] * 80)
+    found: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(value or "" for name, value in attrs if name in {"src", "href", "srcset"})
+
+    Links().feed(page)
+    assert len(found) == 1
+    assert found[0].startswith("data:image/png;base64,")
+    assert not re.search(r"url\(|@import|https?:", page)
+
+
+def test_the_page_is_the_same_every_time():
+    assert _page(("a", "b"), ["text"] * 80) == _page(("a", "b"), ["text"] * 80)
+
+
+def test_mistakes_come_surest_first_and_hold_no_right_answer():
+    predictions = Predictions(
+        ids=["1", "2", "3", "4"],
+        classes=("a", "b"),
+        expected=np.array([0, 0, 1, 1]),
+        probabilities=np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.3, 0.7]], dtype=np.float32),
+    )
+    found = most_confident_mistakes(predictions, ["one", "two", "three", "four"])
+    assert [(mistake.text, mistake.expected, mistake.predicted) for mistake in found] == [
+        ("three", "b", "a"),
+        ("two", "a", "b"),
+    ]
+
+
+def test_a_long_text_is_cut():
+    predictions = _predictions(("a", "b"), 1)
+    assert {len(mistake.text) for mistake in most_confident_mistakes(predictions, ["x" * 5000] * 80)} == {280}
+
+
+def test_slices_hold_every_row_once_and_do_not_overlap():
+    lengths = np.random.default_rng(2).integers(1, 300, size=80)
+    slices = slices_by_length(_predictions(("a", "b"), 1), ["x" * length for length in lengths])
+    assert sum(each.rows for each in slices) == 80
+    assert len(slices) == 4
+    assert all(one.high < two.low for one, two in pairwise(slices))
+
+
+def test_texts_of_one_length_are_one_slice():
+    predictions = _predictions(("a", "b"), 1)
+    (only,) = slices_by_length(predictions, ["same"] * 80)
+    assert (only.low, only.high, only.rows) == (4, 4, 80)
+    assert only.accuracy == (predictions.predicted == predictions.expected).mean()

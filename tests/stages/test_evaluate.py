@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from bertline.corpus.rows import ROWS, with_ids, write_rows
+from bertline.evaluation.predictions import Predictions
+from bertline.modeling.baseline import Baseline, fit_baseline
+from bertline.params.baseline import Params as BaselineParams
+from bertline.params.evaluate import Params
+from bertline.stages.evaluate import evaluate, predict, write_report
+
+PARAMS = Params(batch_size=8, threads=1, resamples=200, confidence=0.95, seed=1)
+WORDS = {"HUM": "who", "LOC": "where", "NUM": "how many"}
+
+
+def _rows(n: int, labels: tuple[str, ...] = ("HUM", "LOC", "NUM")) -> pa.Table:
+    asked = [labels[i % len(labels)] for i in range(n)]
+    rows = [{"text": f"{WORDS.get(label, label)} thing {i}", "label": label} for i, label in enumerate(asked)]
+    return with_ids(pa.Table.from_pylist(rows, schema=ROWS.remove(0))).sort_by("id")
+
+
+@pytest.fixture(scope="module")
+def model() -> Baseline:
+    table = _rows(60)
+    params = BaselineParams(ngrams=1, regularization=10.0)
+    return fit_baseline(table["text"].to_pylist(), table["label"].to_pylist(), params)
+
+
+class Uninformed:
+    """A model that knows the labels and nothing else."""
+
+    labels = ("HUM", "LOC", "NUM")
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        random = np.random.default_rng(len(texts))
+        return random.dirichlet(np.ones(3), size=len(texts)).astype(np.float32)
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    folder = tmp_path / "finetune"
+    folder.mkdir()
+    (folder / "steps.csv").write_text("step,loss,learning_rate\n1,1.5,0.1\n2,0.5,0.0\n", encoding="utf-8")
+    header = "epoch,train_loss,validation_loss,validation_accuracy,validation_macro_f1"
+    (folder / "epochs.csv").write_text(f"{header}\n1,1.0,0.8,0.9,0.85\n", encoding="utf-8")
+    (folder / "summary.json").write_text('{"best_epoch": 1}\n', encoding="utf-8")
+    return folder
+
+
+def _report(model: Baseline, training: Path, folder: Path) -> Predictions:
+    rows = _rows(90)
+    candidate, baseline = predict(model, rows), predict(Uninformed(), rows)
+    write_report(PARAMS, rows, candidate, baseline, training=training, report=folder)
+    return candidate
+
+
+def test_predictions_keep_the_order_of_the_rows(model: Baseline):
+    rows = _rows(30)
+    found = predict(model, rows)
+    assert found.ids == rows["id"].to_pylist()
+    assert [found.classes[i] for i in found.expected] == rows["label"].to_pylist()
+
+
+def test_every_file_is_the_same_bytes_every_time(model: Baseline, training: Path, tmp_path: Path):
+    _report(model, training, tmp_path / "one")
+    _report(model, training, tmp_path / "two")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["classes.json", "confusion.csv", "evaluation.png", "metrics.json", "report.html"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_better_model_is_better_in_file_and_table(
+    model: Baseline, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    candidate = _report(model, training, tmp_path / "report")
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
+    right = float((candidate.predicted == candidate.expected).mean())
+    assert metrics["rows"] == 90
+    assert metrics["candidate"]["accuracy"] == pytest.approx(right)
+    assert metrics["difference"]["accuracy_low"] > 0
+    assert f"candidate   {right:.3f}" in capsys.readouterr().out
+
+
+def test_confusion_has_one_line_per_row(model: Baseline, training: Path, tmp_path: Path):
+    candidate = _report(model, training, tmp_path / "report")
+    table = pyarrow.csv.read_csv(tmp_path / "report" / "confusion.csv")
+    assert table["actual"].to_pylist() == [candidate.classes[i] for i in candidate.expected]
+    assert table["predicted"].to_pylist() == [candidate.classes[i] for i in candidate.predicted]
+
+
+def test_an_empty_test_split_is_an_error(model: Baseline):
+    with pytest.raises(ValueError, match=r"no rows; raise split\.test"):
+        predict(model, _rows(0))
+
+
+def test_a_label_the_model_does_not_know_is_an_error(model: Baseline):
+    with pytest.raises(
+        ValueError, match="label 'ODD', which is not in the training split \\(HUM, LOC, NUM\\)"
+    ):
+        predict(model, _rows(8, labels=("HUM", "ODD")))
+
+
+def test_predictions_of_other_rows_are_not_compared(model: Baseline, training: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="different rows"):
+        write_report(
+            PARAMS,
+            _rows(30),
+            predict(model, _rows(30)),
+            predict(model, _rows(31)),
+            training=training,
+            report=tmp_path / "report",
+        )
+
+
+def test_a_missing_model_is_an_error_before_anything_is_written(
+    tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "params.yaml").write_text(
+        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1}\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    write_rows(_rows(9), tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match="nowhere"):
+        evaluate(
+            test=tmp_path / "test.parquet",
+            model=tmp_path / "nowhere",
+            baseline=tmp_path / "nothing",
+            training=training,
+            predictions=tmp_path / "predictions",
+            report=tmp_path / "report",
+        )
+    assert not (tmp_path / "predictions").exists()
