@@ -1,0 +1,133 @@
+"""The `bertline` command: what DVC's and Prefect's own commands do not already do.
+
+Imports wait until a command needs them, so that `bertline --help` is quick.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class _OneLineErrors(TyperGroup):
+    """A user's mistake or a failing machine ends with one `error:` line and exit status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Use and govern the text classifier of the current folder, the one that holds dvc.yaml.",
+    epilog='Examples: bertline predict "How far is the moon?"; bertline promote --dry-run; bertline rollback',
+)
+
+
+@app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder, e.g. models/candidate.")] = None,
+    version: Annotated[str | None, typer.Option(help="A registered version, e.g. v1.2.0.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, with every label.")
+    ] = False,
+) -> None:
+    """Classify texts with the champion, another version, or any model folder."""
+    folder = _folder(model, version)
+    from bertline.serving.classifier import Classifier
+
+    classifier = Classifier(folder)
+    for text, probabilities in _classified(classifier, texts):
+        best = max(probabilities, key=lambda label: probabilities[label])
+        if as_json:
+            print(
+                json.dumps({"text": text, "label": best, "probabilities": probabilities}, ensure_ascii=False)
+            )
+        else:
+            print(f"{best}\t{probabilities[best]:.3f}\t{text}")
+
+
+@app.command(epilog="Examples: bertline promote --dry-run; bertline promote")
+def promote(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Judge models/candidate and, if it passes every gate, make it the champion."""
+    from bertline.promotion import promote as promotion
+    from bertline.promotion.rebuildable import require_rebuildable
+
+    root = Path.cwd()
+    require_rebuildable(root)
+    promotion.require_reproduced(root)
+    judgement = promotion.judge(root)
+    print(judgement.headline)
+    print(judgement.reasons)
+    if judgement.promote and not dry_run:
+        print(f"{promotion.promote(root, judgement).name} is the champion now")
+
+
+@app.command(epilog="Examples: bertline rollback; bertline rollback v1.0.0")
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="Default: the champion before the current one.")
+    ] = None,
+) -> None:
+    """Make an older version the champion again. Nothing is deleted."""
+    from bertline.promotion.promote import roll_back
+
+    print(f"{roll_back(Path.cwd(), version).name} is the champion now")
+
+
+@app.command(epilog="Example: bertline history")
+def history() -> None:
+    """List the registered versions, newest first, with their numbers on the test rows of their time."""
+    from bertline.promotion.registry import Registry
+
+    registry = Registry(Path.cwd())
+    champion = registry.champion()
+    versions = registry.versions()
+    if not versions:
+        print("no version is registered yet; make run (or bertline promote) registers the first")
+    for version in reversed(versions):
+        numbers = (registry.metrics(version) or {}).get("candidate", {})
+        at = datetime.fromtimestamp(version.registered, UTC)
+        shown = "  ".join(
+            f"{name} {numbers[name]:.3f}" for name in ("accuracy", "macro_f1") if name in numbers
+        )
+        mark = "champion" if version == champion else ""
+        print(f"{version.name:<8}{mark:<10}{at:%Y-%m-%d %H:%M}  {version.commit[:7]}  {shown}")
+        for line in version.reasons.splitlines():
+            print(f"        {line}")
+
+
+def _folder(model: Path | None, version: str | None) -> Path:
+    if model and version:
+        raise ValueError("--model and --version exclude each other; give one")
+    if model:
+        return model
+    from bertline.promotion.registry import Registry
+
+    registry = Registry(Path.cwd())
+    chosen = registry.find(version) if version else registry.champion()
+    if chosen is None:
+        raise ValueError("there is no champion yet; run: make run, or name a model: --model models/candidate")
+    return registry.fetch(chosen)
+
+
+def _classified(classifier: Any, texts: list[str] | None) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each text with the probability of each label; stdin is answered line by line."""
+    for batch in [texts] if texts else ([line.rstrip("\n")] for line in sys.stdin):
+        for text, row in zip(batch, classifier.probabilities(batch), strict=True):
+            yield text, dict(zip(classifier.labels, map(float, row), strict=True))

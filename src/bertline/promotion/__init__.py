@@ -1,0 +1,1 @@
+"""The promotion decision, and the registry that records it."""

@@ -1,0 +1,71 @@
+"""What git must know for a model to be rebuilt from its version, a year later.
+
+A finished run is saved as a DVC experiment and promoted as a git tag: both name a commit.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+# What a retraining and its user change from run to run; `dvc exp save` keeps it in the experiment.
+_CHANGING = re.compile(r"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore")
+_CODE = ("src/", "flows/")
+
+
+def require_rebuildable(root: Path) -> None:
+    """Check that a run in `root` could be saved, and rebuilt from what is saved.
+
+    Raises:
+        ValueError: git or DVC is not set up, or code is not committed; the message has the next command.
+    """
+    _check_repository(root)
+    _check_identity(root)
+    _check_clean(root)
+
+
+def _check_repository(root: Path) -> None:
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top != str(root.resolve()):  # also where a zip was unpacked inside another repository
+        raise ValueError(
+            f"{root} is not a git repository, and a model is versioned by git tags; "
+            "clone the project, or run: git init && git add -A && git commit -m 'Start'"
+        )
+    if not _git(root, "rev-parse", "--verify", "--quiet", "HEAD"):
+        raise ValueError("the repository has no commit yet; run: git add -A && git commit -m 'Start'")
+    if not (root / ".dvc").is_dir():
+        raise ValueError(f"{root} is not a DVC project; run: dvc init")
+
+
+def _check_identity(root: Path) -> None:
+    # Asked of the configuration, not of `git var`: DVC and GTO do not guess one from the host name.
+    for part, example in (("name", "Your Name"), ("email", "you@example.com")):
+        roles = ("AUTHOR", "COMMITTER")
+        from_environment = all(os.environ.get(f"GIT_{role}_{part.upper()}") for role in roles)
+        if not from_environment and not _git(root, "config", f"user.{part}"):
+            raise ValueError(
+                f"git does not know who you are; run: git config --global user.{part} '{example}'"
+            )
+
+
+def _check_clean(root: Path) -> None:
+    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z")
+    for entry in filter(None, status.split("\0")):
+        new, path = entry.startswith("??"), entry[3:]
+        if _CHANGING.fullmatch(path) or (new and not path.startswith(_CODE)):
+            continue
+        state, command = (
+            ("is not in git", f"git add {path} && git commit")
+            if new
+            else ("has uncommitted changes", f"git commit -a, or: git stash -- {path}")
+        )
+        raise ValueError(
+            f"{path} {state}, so the model could not be rebuilt from its version; run: {command} "
+            "(`dvc repro` runs the pipeline without promotion)"
+        )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what git says, or "" where it fails."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.removesuffix("\n") if done.returncode == 0 else ""

@@ -1,0 +1,246 @@
+"""The model registry: DVC experiments hold the finished runs, GTO's git tags name versions and champion.
+
+The only writer of tags. Guarantees: nothing is committed to a branch; every step can be repeated, so that an
+interrupted promotion is completed by the next one; history is only added to; a version becomes champion only
+after its model was fetched. Does not push tags to a git remote: share them with `git push --tags`.
+"""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+NAME = "text-classifier"  # in the artifacts section of dvc.yaml
+MODEL = "models/candidate"  # its path there
+CHAMPION = "champion"
+METRICS = "reports/evaluation/metrics.json"
+_SAVED = ("dvc.lock", "params.yaml")  # what tells one finished run from another
+# GTO's grammar: NAME@v1.0.0 registers, NAME#champion#1 assigns, a ! after version or stage revokes.
+_TAG = re.compile(rf"{NAME}(?:@(?P<version>v[\d.]+)|#(?P<stage>[\w-]+))(?P<revoked>!?)(?:#(?P<order>\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A registered model: a tag on the commit of the experiment that made it."""
+
+    name: str  # v1.2.0
+    commit: str
+    registered: int  # seconds since 1970
+    reasons: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Event:
+    version: str | None  # of a registration
+    stage: str | None  # of an assignment
+    revoked: bool
+    order: int  # of assignments
+    commit: str
+    at: int  # seconds since 1970
+    message: str
+
+
+class Registry:
+    """The registry of the project in `root`.
+
+    Raises:
+        ValueError: `root` is not the root of a git repository.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        if self._git("rev-parse", "--show-toplevel", check=False) != str(self.root):
+            raise ValueError(
+                f"{root} is not the root of a git repository; run from the folder that holds dvc.yaml"
+            )
+
+    def candidate(self) -> str | None:
+        """DVC's hash of the model that the pipeline made last; None before the first run."""
+        lock = self.root / "dvc.lock"
+        stages = YAML(typ="safe").load(lock)["stages"] if lock.exists() else {}
+        outs = (out for stage in stages.values() for out in stage.get("outs", ()))
+        return next((str(out["md5"]) for out in outs if out["path"] == MODEL), None)
+
+    def holding(self, model: str) -> list[Version]:
+        """Return the versions whose model has the hash `model`, in the order of registration."""
+        versions = {version.commit: version for version in self.versions()}
+        if not versions:
+            return []
+        found = self._git(
+            "grep", "--files-with-matches", "--fixed-strings", model, *versions, "--", "dvc.lock", check=False
+        )
+        return [versions[line.partition(":")[0]] for line in found.splitlines()]
+
+    def versions(self) -> list[Version]:
+        """Every registered version, in the order of registration."""
+        registrations = [event for event in self._events if event.version]
+        revoked = {event.version for event in registrations if event.revoked}
+        return [
+            Version(name=str(each.version), commit=each.commit, registered=each.at, reasons=each.message)
+            for each in sorted(registrations, key=lambda each: each.at)
+            if each.version not in revoked
+        ]
+
+    def champions(self) -> list[Version]:
+        """Whoever was made champion, oldest first; the last one reigns. A rollback repeats a version."""
+        by_commit = {version.commit: version for version in self.versions()}
+        reigns: list[Version] = []
+        for event in self._events:
+            if event.stage != CHAMPION or event.commit not in by_commit:
+                continue
+            if event.revoked:
+                reigns = [each for each in reigns if each.commit != event.commit]
+            else:
+                reigns.append(by_commit[event.commit])
+        return reigns
+
+    def champion(self) -> Version | None:
+        """Return the version that serves now."""
+        reigns = self.champions()
+        return reigns[-1] if reigns else None
+
+    def find(self, name: str) -> Version:
+        """Return the version called `name`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        versions = {version.name: version for version in self.versions()}
+        if name not in versions:
+            raise ValueError(f"there is no version {name!r}; there are: {', '.join(versions) or 'none yet'}")
+        return versions[name]
+
+    def metrics(self, version: Version) -> Mapping[str, Any] | None:
+        """Return the test metrics saved with `version`, or None if they cannot be read any more."""
+        with closing(Repo(str(self.root))) as repo, repo.switch(version.commit):
+            try:
+                content = json.loads(repo.dvcfs.read_text(METRICS, encoding="utf-8"))
+            except Exception:  # as in `fetch`
+                return None
+        assert isinstance(content, dict)
+        return content
+
+    def fetch(self, version: Version) -> Path:
+        """Return a local folder with the model of `version`, from DVC's cache or else its remote.
+
+        Raises:
+            ValueError: neither has it.
+        """
+        folder = self.root / ".bertline" / "champions" / f"{version.name}-{version.commit[:7]}"
+        if folder.is_dir():
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as scratch, closing(Repo(str(self.root))) as repo:
+            try:
+                repo.artifacts.download(NAME, version=version.name, out=str(Path(scratch, "model")))
+            except Exception as error:  # a storage raises whatever its client library does
+                raise ValueError(
+                    f"the model of {version.name} is neither in DVC's cache nor in its remote ({error}); "
+                    f"get the cache back, or check out {version.commit[:7]} and run: dvc repro"
+                ) from error
+            with suppress(OSError):  # another process was quicker
+                Path(scratch, "model").rename(folder)
+        return folder
+
+    def push(self) -> None:
+        """Push the outputs of the pipeline to DVC's default remote, if there is one.
+
+        Raises:
+            ValueError: the remote does not take them.
+        """
+        with closing(Repo(str(self.root))) as repo:
+            remote = repo.config["core"].get("remote")
+            try:
+                if remote:
+                    repo.push()
+            except Exception as error:  # as in `fetch`
+                raise ValueError(f"cannot push to DVC remote {remote!r}: {error}; try: dvc push") from error
+
+    def save_experiment(self, message: str) -> str:
+        """Save the finished run as a DVC experiment, unless it already is, and return its commit."""
+        wanted = [self._git("hash-object", path) for path in _SAVED]
+        refs = self._git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
+        saved = [line.split()[1] for line in refs if not line.startswith("refs/exps/exec/")]
+        for commit in [*(version.commit for version in self.versions()), *saved]:
+            if (
+                self._git("rev-parse", *(f"{commit}:{path}" for path in _SAVED), check=False).split()
+                == wanted
+            ):
+                return commit
+        with closing(Repo(str(self.root), _wait_for_lock=True)) as repo:
+            # DVC saves what git tracks and dvc.lock, but not the outputs it neither caches nor finds in git.
+            uncached = [out.fs_path for stage in repo.index.stages for out in stage.outs if not out.use_cache]
+            try:
+                commit = repo.experiments.save(include_untracked=uncached, message=message)
+            except DvcException as error:
+                raise ValueError(
+                    f"cannot save the run as an experiment: {error}; try: dvc exp save"
+                ) from error
+        return str(commit)
+
+    def register(self, commit: str, message: str) -> Version:
+        """Give the experiment at `commit` the next version, unless it already has one."""
+        versions = self.versions()
+        for version in versions:
+            if version.commit == commit:
+                return version
+        import gto.api  # here, as in `assign`, because reading the registry does without
+
+        number: dict[str, Any] = {"bump_minor": True} if versions else {"version": "v1.0.0"}
+        gto.api.register(str(self.root), NAME, commit, message=message, **number)
+        del self._events
+        return next(version for version in self.versions() if version.commit == commit)
+
+    def assign(self, version: Version, message: str) -> None:
+        """Make `version` champion, unless it is; its model is fetched first, as proof that it is there."""
+        if self.champion() == version:
+            return
+        import gto.api
+
+        self.fetch(version)
+        # DVC and GTO order assignments by the second they were made in: never two in the same one.
+        while any(event.at >= int(time.time()) for event in self._events if event.stage):
+            time.sleep(0.1)
+        gto.api.assign(str(self.root), NAME, CHAMPION, version=version.name, message=message, force=True)
+        del self._events
+
+    @cached_property
+    def _events(self) -> list[_Event]:
+        """The registry's tags: registrations, then assignments in the order they were made."""
+        fields = "%00".join(("%(refname:strip=2)", "%(*objectname)", "%(creatordate:unix)", "%(contents)"))
+        text = self._git(
+            "for-each-ref", f"--format={fields}%01", f"refs/tags/{NAME}@*", f"refs/tags/{NAME}#*"
+        )
+        return sorted(_parse(text), key=lambda event: event.order)
+
+    def _git(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise ValueError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout.removesuffix("\n") if done.returncode == 0 else ""
+
+
+def _parse(text: str) -> Iterator[_Event]:
+    for record in text.split("\x01"):
+        tag, commit, at, message = record.lstrip("\n").split("\0") if record.strip() else ("", "", "", "")
+        if commit and (match := _TAG.fullmatch(tag)):  # a lightweight tag has no commit; GTO ignores it too
+            yield _Event(
+                version=match["version"],
+                stage=match["stage"],
+                revoked=bool(match["revoked"]),
+                order=int(match["order"] or 0),
+                commit=commit,
+                at=int(at),
+                message=message.strip(),
+            )

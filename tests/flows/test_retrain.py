@@ -1,0 +1,104 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from toy_project import REPOSITORY, run_in, set_epochs
+
+from bertline.promotion.registry import Registry
+from flows import retrain
+
+
+def test_a_retraining_promotes_the_first_model_and_says_so(
+    fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain.main() == 0
+    shown = capsys.readouterr().out
+    assert "300 in · 2 duplicates · 1 quarantined" in shown
+    assert "candidate (BERT)    accuracy 0.900 [0.900, 0.900]" in shown
+    assert "promoted: v1.0.0 is the champion now" in shown
+    champion = Registry(fresh).champion()
+    assert champion is not None
+    assert champion.name == "v1.0.0"
+
+
+def test_run_again_it_says_that_there_is_nothing_to_do(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [retrain.main(), retrain.main()] == [0, 0]
+    assert "the candidate is the champion v1.0.0, bit for bit: nothing to do" in capsys.readouterr().out
+    assert len(Registry(project).versions()) == 1
+
+
+def test_the_run_leaves_metrics_and_verdict_as_artifacts(project: Path) -> None:
+    retrain.retrain()
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: artifact.data for artifact in client.read_artifacts()}
+    rows = json.loads(artifacts["metrics"])
+    assert [row["model"] for row in rows] == ["candidate (BERT)", "baseline (TF-IDF)"]
+    assert "reports/evaluation/report.html" in artifacts["verdict"]
+
+
+def test_a_failing_stage_ends_with_its_one_error_and_status_1(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "raw.txt").unlink()
+    (project / "raw.txt").write_text("bad\n")
+    assert retrain.main() == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "error: validate: the batch is bad",
+        "  labels: one, at least two are needed",
+    ]
+
+
+def test_a_users_mistake_ends_with_one_error_line_and_status_1(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_epochs(project, -1)
+    assert retrain.main() == 1
+    assert "error: params.yaml: finetune.epochs is -1" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_with_status_130(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(root: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retrain, "run_pipeline", interrupted)
+    assert retrain.main() == 130
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_or_a_closed_terminal_ends_the_whole_command_at_once(
+    project: Path, tmp_path: Path, ending: signal.Signals
+) -> None:
+    """As a terminal does it: every process of the command gets the signal, Prefect's own server too."""
+    (project / "stages.py").write_text("import time; print('working', flush=True); time.sleep(300)")
+    run_in(project, "git", "commit", "--all", "--quiet", "--message", "Slow")
+    (project / "raw.txt").unlink()
+    (project / "raw.txt").write_text("other rows\n")
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY), "PREFECT_HOME": str(tmp_path / "prefect")}
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "flows.retrain"]
+        driver = subprocess.Popen(
+            command, cwd=project, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while "working" not in log.read_text():
+            assert driver.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        os.killpg(driver.pid, ending)
+        assert driver.wait(timeout=30) == 130
+        assert log.read_text().endswith("error: interrupted; run the same command again to continue\n")
+        with pytest.raises(ProcessLookupError):
+            os.killpg(driver.pid, 0)
+    finally:
+        driver.kill()
+        driver.wait()

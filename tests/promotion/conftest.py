@@ -1,0 +1,1 @@
+from toy_project import *  # noqa: F403 - fixtures

@@ -1,0 +1,149 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_project import set_epochs
+
+from bertline.evaluation.predictions import Predictions, read_predictions
+from bertline.promotion import scoring
+from bertline.promotion.promote import judge, promote, require_reproduced, roll_back
+from bertline.promotion.registry import Registry
+
+Retrained = Callable[[int], Path]
+
+
+@pytest.fixture(autouse=True)
+def champions_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A toy model is a number of epochs, not a network: answer for it as the stage `evaluate` did."""
+
+    def score(model: Path, rows: Path, params: object) -> Predictions:
+        candidate = read_predictions(Path("data/predictions/candidate.parquet"))
+        wrong = 5 - int((model / "model.txt").read_text())
+        probabilities = candidate.probabilities.copy()
+        for row in range(len(candidate.ids)):
+            right = candidate.expected[row]
+            probabilities[row] = 0
+            probabilities[row, 1 - right if row % 10 < wrong else right] = 1
+        return Predictions(
+            ids=candidate.ids,
+            classes=candidate.classes,
+            expected=candidate.expected,
+            probabilities=probabilities,
+        )
+
+    monkeypatch.setattr(scoring, "score", score)
+
+
+def retrain(root: Path) -> str | None:
+    """What the flow does after the pipeline."""
+    judgement = judge(root)
+    return promote(root, judgement).name if judgement.promote else None
+
+
+def champion(root: Path) -> str | None:
+    version = Registry(root).champion()
+    return version.name if version else None
+
+
+def test_the_first_good_model_becomes_champion(retrained: Retrained) -> None:
+    assert retrain(root := retrained(3)) == champion(root) == "v1.0.0"
+
+
+def test_a_better_model_replaces_the_champion(retrained: Retrained) -> None:
+    assert [retrain(retrained(epochs)) for epochs in (3, 4)] == ["v1.0.0", "v1.1.0"]
+
+
+def test_a_worse_model_does_not(retrained: Retrained) -> None:
+    assert [retrain(retrained(epochs)) for epochs in (4, 3)] == ["v1.0.0", None]
+    assert champion(Path.cwd()) == "v1.0.0"
+    assert "the champion stays v1.0.0" in judge(Path.cwd()).headline
+
+
+def test_the_champion_is_not_promoted_again(retrained: Retrained) -> None:
+    root = retrained(3)
+    assert [retrain(root), retrain(root)] == ["v1.0.0", None]
+    assert "bit for bit" in judge(root).headline
+
+
+def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained: Retrained) -> None:
+    for epochs in (3, 4):
+        retrain(root := retrained(epochs))
+    assert roll_back(root, None).name == champion(root) == "v1.0.0"
+    assert retrain(root) is None
+    assert "bertline rollback v1.1.0" in judge(root).headline
+
+
+def test_a_second_rollback_undoes_the_first(retrained: Retrained) -> None:
+    for epochs in (3, 4):
+        retrain(root := retrained(epochs))
+    assert [roll_back(root, None).name, roll_back(root, None).name] == ["v1.0.0", "v1.1.0"]
+
+
+@pytest.mark.parametrize("step", ["push", "save_experiment", "register", "fetch", "assign"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_promotion_interrupted_anywhere_is_completed_by_the_next(
+    retrained: Retrained, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    root = retrained(3)
+    real = getattr(Registry, step)
+
+    def interrupted(*arguments: Any) -> None:
+        if when == "after":
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Registry, step, interrupted)
+        retrain(root)
+    complete = (step, when) == ("assign", "after")
+    assert champion(root) == ("v1.0.0" if complete else None)
+    retrain(root)
+    assert champion(root) == "v1.0.0"
+    assert [version.name for version in Registry(root).versions()] == ["v1.0.0"]
+    assert len(Registry(root).champions()) == 1
+
+
+def test_a_judgement_is_kept_until_the_gates_change(
+    retrained: Retrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrain(retrained(4))
+    root = retrained(3)
+    first = judge(root)
+    with monkeypatch.context() as patch:
+        patch.delattr(scoring, "score")  # nothing may be scored again
+        assert judge(root) == first
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("max_loss_to_champion: 0.01", "max_loss_to_champion: 1"))
+    assert judge(root).promote
+
+
+def test_a_stale_candidate_is_refused(project: Path) -> None:
+    require_reproduced(project)
+    set_epochs(project, 5)
+    with pytest.raises(ValueError, match=r"stale: .*finetune.*run: dvc repro"):
+        require_reproduced(project)
+
+
+def test_without_a_candidate_the_error_names_the_command(fresh: Path) -> None:
+    with pytest.raises(ValueError, match="there is no candidate yet; run: make run"):
+        judge(fresh)
+
+
+def test_nothing_to_roll_back_to_is_a_clear_error(retrained: Retrained) -> None:
+    root = retrained(3)
+    with pytest.raises(ValueError, match="there is no champion yet"):
+        roll_back(root, None)
+    retrain(root)
+    with pytest.raises(ValueError, match=r"v1\.0\.0 is the first champion"):
+        roll_back(root, None)
+    with pytest.raises(ValueError, match=r"no version 'v9\.9\.9'; there are: v1\.0\.0"):
+        roll_back(root, "v9.9.9")
+
+
+def test_promotions_are_tags_only(retrained: Retrained) -> None:
+    root = retrained(3)
+    before = subprocess.check_output(["git", "rev-parse", "HEAD"])
+    retrain(root)
+    assert subprocess.check_output(["git", "rev-parse", "HEAD"]) == before

@@ -1,0 +1,79 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from toy_project import run_in, set_epochs
+
+from bertline.promotion.rebuildable import require_rebuildable
+
+
+def test_a_clean_project_passes(project: Path) -> None:
+    require_rebuildable(project)
+
+
+def test_parameters_lock_and_data_versions_may_change(project: Path) -> None:
+    run_in(project, "git", "add", "dvc.lock")
+    run_in(project, "git", "commit", "--quiet", "--message", "Lock")
+    set_epochs(project, 2)
+    for name in ("dvc.lock", "raw.txt.dvc"):
+        with (project / name).open("a") as file:
+            file.write("\n")
+    (project / "data/incoming").mkdir()
+    (project / "data/incoming/new.csv").write_text("text,label\n")
+    require_rebuildable(project)
+
+
+def test_an_unpacked_zip_is_not_a_repository(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    with pytest.raises(ValueError, match=r"is not a git repository.*run: git init"):
+        require_rebuildable(project)
+
+
+def test_a_zip_unpacked_inside_another_repository_is_not_one_either(project: Path, tmp_path: Path) -> None:
+    shutil.rmtree(project / ".git")
+    run_in(tmp_path, "git", "init", "--quiet")
+    with pytest.raises(ValueError, match="is not a git repository"):
+        require_rebuildable(project)
+
+
+def test_a_repository_without_a_commit_is_refused(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    run_in(project, "git", "init", "--quiet")
+    with pytest.raises(ValueError, match="no commit yet; run: git add -A && git commit"):
+        require_rebuildable(project)
+
+
+def test_a_project_without_dvc_is_refused(project: Path) -> None:
+    shutil.rmtree(project / ".dvc")
+    with pytest.raises(ValueError, match="not a DVC project; run: dvc init"):
+        require_rebuildable(project)
+
+
+@pytest.mark.parametrize("key", ["user.name", "user.email"])
+def test_an_identity_that_git_would_have_to_guess_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    run_in(project, "git", "config", "--unset", key)
+    with pytest.raises(ValueError, match=f"does not know who you are; run: git config --global {key}"):
+        require_rebuildable(project)
+
+
+def test_uncommitted_code_is_refused(project: Path) -> None:
+    (project / "stages.py").write_text("changed")
+    with pytest.raises(ValueError, match=r"stages\.py has uncommitted changes.*git commit -a, or: git stash"):
+        require_rebuildable(project)
+
+
+def test_a_module_that_is_not_in_git_is_refused(project: Path) -> None:
+    (project / "src").mkdir()
+    (project / "src/new.py").write_text("")
+    with pytest.raises(ValueError, match=r"src/new\.py is not in git.*run: git add src/new\.py"):
+        require_rebuildable(project)
+
+
+def test_notes_that_are_not_in_git_do_no_harm(project: Path) -> None:
+    (project / "notes.txt").write_text("")
+    require_rebuildable(project)

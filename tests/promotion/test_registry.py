@@ -1,0 +1,158 @@
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import dvc.api
+import pytest
+
+from bertline.promotion.registry import CHAMPION, NAME, Registry
+
+Retrained = Callable[[int], Path]
+
+
+def promote(root: Path, message: str = "why") -> str:
+    registry = Registry(root)
+    version = registry.register(registry.save_experiment("run"), message)
+    registry.assign(version, message)
+    return version.name
+
+
+def git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_the_first_version_is_1_0_0_and_later_ones_bump_the_minor_number(retrained: Retrained) -> None:
+    assert [promote(retrained(epochs)) for epochs in (2, 3)] == ["v1.0.0", "v1.1.0"]
+
+
+def test_a_promotion_leaves_branch_index_and_working_tree_alone(project: Path) -> None:
+    before = git(project, "status", "--porcelain"), git(project, "rev-parse", "HEAD")
+    promote(project)
+    assert (git(project, "status", "--porcelain"), git(project, "rev-parse", "HEAD")) == before
+
+
+def test_an_experiment_is_saved_once(project: Path) -> None:
+    registry = Registry(project)
+    assert registry.save_experiment("run") == registry.save_experiment("run")
+    assert (
+        len(git(project, "for-each-ref", "refs/exps", "--format=%(refname)").splitlines()) <= 2
+    )  # one, and EXEC_HEAD
+
+
+def test_the_experiment_holds_lock_params_and_outputs_that_dvc_does_not_cache(project: Path) -> None:
+    commit = Registry(project).save_experiment("run")
+    for path in ("dvc.lock", "params.yaml", "reports/ingest.json"):
+        assert git(project, "show", f"{commit}:{path}") == (project / path).read_text().strip()
+
+
+def test_an_experiment_that_was_removed_is_found_by_its_version(project: Path) -> None:
+    promote(project)
+    for ref in git(project, "for-each-ref", "refs/exps", "--format=%(refname)").splitlines():
+        git(project, "update-ref", "-d", ref)
+    registry = Registry(project)
+    assert registry.save_experiment("run") == registry.versions()[0].commit
+
+
+def test_registering_and_assigning_twice_changes_nothing(project: Path) -> None:
+    promote(project)
+    tags = git(project, "tag", "--list")
+    promote(project)
+    assert git(project, "tag", "--list") == tags
+
+
+def test_the_champion_is_the_last_assigned_not_the_highest_version(retrained: Retrained) -> None:
+    for epochs in (2, 3):
+        root = retrained(epochs)
+        promote(root)
+    registry = Registry(root)
+    registry.assign(registry.find("v1.0.0"), "rolled back")
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.name == "v1.0.0"
+    assert [each.name for each in registry.champions()] == ["v1.0.0", "v1.1.0", "v1.0.0"]
+
+
+def test_dvc_sees_the_same_champion_at_once_after_a_rollback(retrained: Retrained) -> None:
+    for epochs in (2, 3):
+        root = retrained(epochs)
+        promote(root)
+    registry = Registry(root)
+    registry.assign(registry.find("v1.0.0"), "rolled back")
+    assert (
+        dvc.api.artifacts_show(NAME, stage=CHAMPION, repo=str(root))["rev"] == registry.find("v1.0.0").commit
+    )
+
+
+def test_fetch_brings_back_the_bits_of_an_older_model(retrained: Retrained) -> None:
+    root = retrained(2)
+    promote(root)
+    retrained(3)
+    registry = Registry(root)
+    assert (registry.fetch(registry.find("v1.0.0")) / "model.txt").read_text() == "2"
+    assert (root / "models/candidate/model.txt").read_text() == "3"
+
+
+def test_a_model_that_is_gone_never_becomes_champion(project: Path) -> None:
+    registry = Registry(project)
+    version = registry.register(registry.save_experiment("run"), "why")
+    shutil.rmtree(project / ".dvc/cache")
+    with pytest.raises(ValueError, match="neither in DVC's cache nor in its remote"):
+        registry.assign(version, "why")
+    assert registry.champion() is None
+
+
+def test_a_pushed_model_is_fetched_from_the_remote_when_the_cache_is_gone(
+    project: Path, tmp_path: Path
+) -> None:
+    subprocess.run(
+        ["dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store")], check=True
+    )
+    registry = Registry(project)
+    registry.push()
+    version = registry.register(registry.save_experiment("run"), "why")
+    shutil.rmtree(project / ".dvc/cache")
+    assert (registry.fetch(version) / "model.txt").exists()
+
+
+def test_a_remote_that_takes_nothing_is_a_clear_error(project: Path) -> None:
+    (project / "file").write_text("not a folder")
+    subprocess.run(
+        ["dvc", "remote", "add", "--local", "--default", "store", str(project / "file")], check=True
+    )
+    with pytest.raises(ValueError, match="cannot push to DVC remote 'store'"):
+        Registry(project).push()
+
+
+def test_metrics_of_a_version_are_those_of_its_time(retrained: Retrained) -> None:
+    root = retrained(2)
+    promote(root)
+    (root / "reports/evaluation/metrics.json").write_text(json.dumps({"candidate": "changed"}))
+    metrics = Registry(root).metrics(Registry(root).versions()[0])
+    assert metrics is not None
+    assert metrics["rows"] == 300
+
+
+def test_the_reasons_are_the_message_of_the_tags(project: Path) -> None:
+    promote(project, "first line\nsecond line")
+    assert Registry(project).versions()[0].reasons == "first line\nsecond line"
+    assert "second line" in git(project, "tag", "--list", "--format=%(contents)", f"{NAME}#{CHAMPION}#1")
+
+
+def test_versions_are_found_by_the_hash_of_their_model(retrained: Retrained) -> None:
+    root = retrained(2)
+    promote(root)
+    older = Registry(root).candidate()
+    promote(retrained(3))
+    assert older is not None
+    assert [version.name for version in Registry(root).holding(older)] == ["v1.0.0"]
+
+
+def test_a_folder_inside_another_repository_has_no_registry(project: Path) -> None:
+    inner = project / "inner"
+    inner.mkdir()
+    with pytest.raises(ValueError, match="not the root of a git repository"):
+        Registry(inner)

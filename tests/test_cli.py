@@ -1,0 +1,100 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_project import *  # noqa: F403 - fixtures
+from toy_project import run_in, set_epochs
+from typer.testing import CliRunner
+
+from bertline.cli import app
+from bertline.promotion.registry import Registry
+from bertline.serving import classifier
+
+Retrained = Callable[[int], Path]
+
+
+class Lengths:
+    """Stands in for a network: a toy model has none."""
+
+    labels = ("long", "short")
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "model.txt").exists():
+            raise ValueError(f"there is no model in {folder}")
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        long = np.array([len(text) > 10 for text in texts], dtype=np.float32)
+        return np.stack([long, 1 - long], axis=1)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "Classifier", Lengths)
+
+
+def bertline(*arguments: str, stdin: str = "", status: int = 0) -> str:
+    result = CliRunner().invoke(app, arguments, input=stdin)
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    for command in ("predict", "promote", "rollback", "history"):
+        assert f"bertline {command}" in bertline(command, "--help")
+
+
+def test_help_is_quick_because_it_imports_no_framework(project: Path) -> None:
+    heavy = ("torch", "dvc", "prefect", "numpy")
+    program = f"import sys, bertline.cli; print([each for each in {heavy} if each in sys.modules])"
+    assert run_in(project, "python", "-c", program) == "[]\n"
+
+
+def test_promote_then_predict_with_the_champion(project: Path) -> None:
+    assert "v1.0.0 is the champion now" in bertline("promote")
+    assert bertline("predict", "hi") == "short\t1.000\thi\n"
+
+
+def test_a_dry_run_promotes_nothing(project: Path) -> None:
+    assert "promote models/candidate" in bertline("promote", "--dry-run")
+    assert Registry(project).versions() == []
+
+
+def test_promote_refuses_a_stale_candidate(project: Path) -> None:
+    set_epochs(project, 5)
+    assert "run: dvc repro" in bertline("promote", status=1)
+
+
+def test_predict_reads_lines_and_writes_json(project: Path) -> None:
+    shown = bertline("predict", "--model", "models/candidate", "--json", stdin="hi\na longer text\n")
+    answers = [json.loads(line) for line in shown.splitlines()]
+    assert [answer["label"] for answer in answers] == ["short", "long"]
+    assert answers[0]["probabilities"] == {"long": 0.0, "short": 1.0}
+
+
+def test_predict_before_any_promotion_says_what_to_do(project: Path) -> None:
+    assert bertline("predict", "hi", status=1).startswith("error: there is no champion yet; run: make run")
+
+
+def test_predict_with_a_model_that_is_not_there_is_one_error_line(project: Path) -> None:
+    assert (
+        bertline("predict", "hi", "--model", "nowhere", status=1) == "error: there is no model in nowhere\n"
+    )
+
+
+def test_predict_with_an_unknown_version_names_the_known_ones(project: Path) -> None:
+    bertline("promote")
+    assert "there are: v1.0.0" in bertline("predict", "hi", "--version", "v2.0.0", status=1)
+
+
+def test_rollback_and_history_show_who_reigns(retrained: Retrained) -> None:
+    bertline("promote")
+    registry = Registry(retrained(4))
+    second = registry.register(registry.save_experiment("run"), "better")
+    registry.assign(second, "better")
+    assert bertline("rollback") == "v1.0.0 is the champion now\n"
+    versions = [line for line in bertline("history").splitlines() if line.startswith("v")]
+    assert re.match(r"v1\.1\.0 +\d{4}-", versions[0])
+    assert re.match(r"v1\.0\.0 +champion +\d{4}-.* accuracy 0\.900", versions[1])
