@@ -19,7 +19,7 @@ lint: setup  ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 
 bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.drivers

@@ -63,7 +63,7 @@ def killed(before: Path, request: pytest.FixtureRequest) -> subprocess.Completed
     process = subprocess.Popen(command("finetune"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("step 30 "):
+        if line.startswith("epoch 1:"):
             break
     process.send_signal(getattr(request, "param", signal.SIGKILL))
     output, errors = process.communicate(timeout=60)

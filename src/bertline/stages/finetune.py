@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +46,7 @@ def finetune(*, tokens: Path, model: Path, report: Path) -> None:
     classifier = build_classifier(weights, manifest.classes).to(device)
 
     total = params.epochs * -(-len(splits["train"]) // params.batch_size)
-    events = list(_show(train(classifier, splits, params, checkpoints), total, params.checkpoint_every))
+    events = list(_show(train(classifier, splits, params, checkpoints), total))
 
     save_classifier(classifier, weights, manifest.max_length, model)
     origin = {"weights": manifest.weights, "weights_sha256": manifest.weights_sha256}
@@ -55,9 +56,10 @@ def finetune(*, tokens: Path, model: Path, report: Path) -> None:
     checkpoints.remove()
 
 
-def _show(events: Iterable[Step | Epoch], total: int, every: int) -> Iterator[Step | Epoch]:
-    """Pass the events on, with a progress bar in a terminal and a line every `every` steps elsewhere."""
+def _show(events: Iterable[Step | Epoch], total: int) -> Iterator[Step | Epoch]:
+    """Pass the events on, with a progress bar in a terminal and twenty lines elsewhere."""
     with tqdm(total=total, unit="step", disable=None, dynamic_ncols=True) as bar:
+        since, examples = time.monotonic(), 0
         for event in events:
             if isinstance(event, Epoch):
                 bar.write(
@@ -66,10 +68,16 @@ def _show(events: Iterable[Step | Epoch], total: int, every: int) -> Iterator[St
                     f"accuracy {event.validation_accuracy:.4f}, macro-F1 {event.validation_macro_f1:.4f}"
                 )
             else:
+                examples += event.examples
                 bar.set_postfix(loss=f"{event.loss:.4f}", refresh=False)
                 bar.update()
-                if bar.disable and event.step % every == 0:
-                    print(f"step {event.step} of {total}: loss {event.loss:.4f}", flush=True)
+                if bar.disable and event.step % max(1, total // 20) == 0:
+                    rate = examples / (time.monotonic() - since)
+                    print(
+                        f"step {event.step} of {total}: loss {event.loss:.4f}, {rate:.0f} examples/s",
+                        flush=True,
+                    )
+                    since, examples = time.monotonic(), 0
             yield event
 
 

@@ -1,0 +1,109 @@
+"""`dvc repro` and the flow drive the same map: whichever runs, the result is the same, bit for bit."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tiny import Run, environment
+
+FLOW = (sys.executable, "-m", "flows.retrain")
+
+
+def children_of(project: Path) -> list[int]:
+    """Return the processes whose working directory is `project`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == project.resolve():
+                found.append(int(entry.name))
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def test_the_flow_and_dvc_repro_write_the_same_lock(retrained: Path, project: Path, run: Run) -> None:
+    done = run(project, "dvc", "repro")
+    assert done.returncode == 0, done.stderr
+    assert (project / "dvc.lock").read_bytes() == (retrained / "dvc.lock").read_bytes()
+
+
+def test_dvc_repro_has_nothing_to_do_after_the_flow(retrained: Path, run: Run) -> None:
+    assert "Data and pipelines are up to date." in run(retrained, "dvc", "repro").stdout
+
+
+def test_the_flow_changes_nothing_that_git_tracks(retrained: Path, run: Run) -> None:
+    assert run(retrained, "git", "status", "--porcelain", "--untracked-files=no").stdout == ""
+
+
+def test_the_first_model_is_promoted_and_dvc_can_fetch_it(retrained: Path, run: Run, tmp_path: Path) -> None:
+    tags = run(retrained, "git", "tag").stdout.split()
+    assert tags == ["text-classifier#champion#1", "text-classifier@v1.0.0"]
+    fetched = tmp_path / "fetched"
+    arguments = ("text-classifier", "--stage", "champion", "--out", str(fetched))
+    done = run(retrained, "dvc", "artifacts", "get", ".", *arguments)
+    assert done.returncode == 0, done.stderr
+    candidate = (retrained / "models/candidate/model.safetensors").read_bytes()
+    assert (fetched / "model.safetensors").read_bytes() == candidate
+
+
+def test_a_second_flow_finds_everything_cached_and_nothing_to_promote(
+    retrained: Path, run: Run, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(retrained, tmp_path / "again", symlinks=True))
+    done = run(project, *FLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cached: ingest, validate, split, tokenize, finetune, baseline, evaluate" in done.stdout
+    assert "bit for bit: nothing to do" in done.stdout
+    assert run(project, "git", "tag").stdout.split() == run(retrained, "git", "tag").stdout.split()
+
+
+def test_every_row_is_accounted_for_and_the_summary_says_so(retrained: Path) -> None:
+    ingested = json.loads((retrained / "reports/ingest.json").read_text())
+    verdict = json.loads((retrained / "reports/validation/verdict.json").read_text())
+    splits = json.loads((retrained / "reports/split.json").read_text())
+    kept = sum(splits[side] for side in ("train", "validation", "test"))
+    assert (ingested["lines_in"], ingested["duplicates"]) == (428, 25)
+    assert verdict["rows_quarantined"] == 3
+    assert kept == 428 - 25 - 3
+    assert "428 in · 25 duplicates · 3 quarantined" in (retrained / "stdout.txt").read_text()
+
+
+def test_the_command_line_serves_the_champion(retrained: Path, run: Run) -> None:
+    done = run(retrained, "bertline", "predict", "where is my cat")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\t")[0] in {"animal", "colour", "number"}
+
+
+def test_a_stage_that_fails_shows_its_own_error(project: Path, run: Run) -> None:
+    with (project / "data/incoming/rows.csv").open("w") as file:
+        file.write("text,label\n" + "".join(f"text {i},animal\n" for i in range(200)) + "one more,colour\n")
+    done = run(project, *FLOW)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: validate: ")
+    assert "label 'colour' has 1 row" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (project / "reports/validation/index.html").is_file()
+
+
+def test_ctrl_c_in_fine_tuning_leaves_no_process_and_the_next_run_continues(
+    retrained: Path, project: Path, run: Run
+) -> None:
+    env = environment(project) | {"PYTHONUNBUFFERED": "1"}
+    flow = subprocess.Popen(
+        FLOW, cwd=project, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert flow.stdout is not None
+    for line in flow.stdout:
+        if "epoch 1:" in line:
+            break
+    flow.send_signal(signal.SIGINT)
+    assert flow.wait(timeout=60) == 130
+    time.sleep(1)
+    assert children_of(project) == []
+    done = run(project, "dvc", "repro")
+    assert "continuing from the checkpoint of an interrupted run" in done.stdout
+    assert (project / "dvc.lock").read_bytes() == (retrained / "dvc.lock").read_bytes()

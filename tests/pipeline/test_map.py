@@ -1,0 +1,81 @@
+"""dvc.yaml is the one map: what it says of stages, code and parameters must be what the code says."""
+
+from pathlib import Path
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+from tiny import PROJECT
+
+from bertline.params.checking import SECTIONS, check_params
+
+STAGES: dict[str, dict[str, list[str]]] = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
+NOT_A_STAGE = {"command"}
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("bertline", cache_dir=None)
+
+
+def module_file(module: str) -> Path:
+    path = Path("src", *module.split("."))
+    return path / "__init__.py" if (PROJECT / path).is_dir() else path.with_suffix(".py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_deps_of_a_stage_are_its_import_closure(stage: str, imports: grimp.ImportGraph) -> None:
+    main = f"bertline.stages.{stage}"
+    modules = imports.find_upstream_modules(main) | {main}
+    files = {str(module_file(module)) for module in modules}
+    templates = {str(path.relative_to(PROJECT)) for path in PROJECT.glob("src/**/*.j2")}
+    beside = {name for name in templates if name.removesuffix(".html.j2") + ".py" in files}
+    inits = {name for name in files if name.endswith("__init__.py") and not _has_code(PROJECT / name)}
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
+    assert declared == (files - inits) | beside
+
+
+def _has_code(path: Path) -> bool:
+    import ast
+
+    return any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body)
+
+
+def test_stages_modules_and_params_sections_have_the_same_names() -> None:
+    modules = {path.stem for path in PROJECT.glob("src/bertline/stages/*.py")} - NOT_A_STAGE - {"__init__"}
+    sections = {path.stem for path in PROJECT.glob("src/bertline/params/*.py")} - {
+        "__init__",
+        "bounds",
+        "checking",
+        "loading",
+    }
+    assert set(STAGES) == modules
+    assert [*STAGES, "promote"] == list(SECTIONS)
+    assert set(SECTIONS) == sections
+    check_params(PROJECT / "params.yaml")
+
+
+def test_the_map_in_the_readme_names_every_stage() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    assert [stage for stage in STAGES if f"| `{stage}` |" not in readme] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_its_own_section_and_writes_only_below_data_models_and_reports(stage: str) -> None:
+    assert STAGES[stage]["params"] == [stage]
+    outs = STAGES[stage]["outs"] + STAGES[stage].get("metrics", [])
+    assert all(out.split("/")[0] in {"data", "models", "reports"} for out in outs)
+
+
+def test_only_evaluate_reads_the_test_split() -> None:
+    readers = {
+        stage
+        for stage, fields in STAGES.items()
+        if {"data/splits", "data/splits/test.parquet"} & set(fields["deps"])
+    }
+    assert readers == {"evaluate"}
+
+
+def test_the_flow_reads_the_map_and_holds_no_list_of_stages() -> None:
+    code = "".join(path.read_text() for path in PROJECT.glob("flows/*.py"))
+    assert [stage for stage in ("tokenize", "finetune", "baseline") if f'"{stage}"' in code] == []
