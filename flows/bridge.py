@@ -28,7 +28,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-GRACE_SECONDS = 5.0  # between asking a stage to stop and insisting
+GRACE_SECONDS = 10.0  # between asking a stage to stop and insisting
 _RESTORED = "is cached - skipping run, checking out outputs"  # DVC found the same inputs in its run cache
 _GIT_HINT = "To track the changes with git, run:"  # DVC's closing advice; a retraining never commits
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
@@ -63,10 +62,9 @@ def main() -> int:
     """Run the flow, print its summary and return the exit status."""
     root = Path.cwd()
     console.tame()
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
-        signal.signal(
-            signal.SIGHUP, signal.default_int_handler
-        )  # a closed terminal is a Ctrl-C, not an orphan
+    for number in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal and `kill` must clean up like Ctrl-C
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
+            signal.signal(number, signal.default_int_handler)
     try:
         with preflight.only_run(root):
             preflight.check(root)  # here too, to refuse before the server takes its time to start
@@ -77,7 +75,7 @@ def main() -> int:
     except (ValueError, StageError) as error:
         print(f"error: {str(error).removeprefix('error: ')}", file=sys.stderr)  # a stage has its own
         return 1
-    except (KeyboardInterrupt, TerminationSignal):
+    except KeyboardInterrupt:
         print("error: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     print(summary.text())

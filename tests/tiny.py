@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ruamel.yaml import YAML
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 PROJECT = Path(__file__).parents[1]
@@ -72,6 +71,8 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> None:
 
 def write_params(folder: Path, **sections: dict[str, object]) -> None:
     """Write the project's own params.yaml into `folder`, with some knobs of some sections changed."""
+    from ruamel.yaml import YAML  # here: the modeling tests also run where it is not installed
+
     document = YAML(typ="safe").load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     for section, knobs in sections.items():
         document[section] |= knobs

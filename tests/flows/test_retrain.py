@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,13 @@ def test_an_interruption_ends_with_status_130(project: Path, monkeypatch: pytest
     assert retrain.main() == 130
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_or_a_closed_terminal_ends_the_whole_command_at_once(
-    project: Path, tmp_path: Path, ending: signal.Signals
+@pytest.mark.parametrize(
+    ("ending", "send"), [(signal.SIGINT, os.killpg), (signal.SIGHUP, os.killpg), (signal.SIGTERM, os.kill)]
+)
+def test_ctrl_c_a_closed_terminal_or_kill_ends_the_whole_command_at_once(
+    project: Path, tmp_path: Path, ending: signal.Signals, send: Callable[[int, int], None]
 ) -> None:
-    """As a terminal does it: every process of the command gets the signal, Prefect's own server too."""
+    """A terminal signals every process of the command, Prefect's own server too; `kill` just the one."""
     (project / "stages.py").write_text("import time; print('working', flush=True); time.sleep(300)")
     run_in(project, "git", "commit", "--all", "--quiet", "--message", "Slow")
     (project / "raw.txt").unlink()
@@ -94,7 +97,7 @@ def test_ctrl_c_or_a_closed_terminal_ends_the_whole_command_at_once(
             assert driver.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        os.killpg(driver.pid, ending)
+        send(driver.pid, ending)
         assert driver.wait(timeout=30) == 130
         assert log.read_text().endswith("error: interrupted; run the same command again to continue\n")
         with pytest.raises(ProcessLookupError):
