@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from bertline.modeling.batches import Batch, batches, sorted_order, training_order
 from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.strategies import parameter_groups
 from bertline.modeling.tokens import TokenizedSplit
 from bertline.params.finetune import Params as FinetuneParams
 
@@ -63,17 +64,6 @@ def learning_rate(step: int, steps: int, params: FinetuneParams) -> float:
     return params.learning_rate * (steps - step + 1) / (steps - warmup)
 
 
-def build_optimizer(model: PreTrainedModel, params: FinetuneParams) -> torch.optim.AdamW:
-    """Return fused AdamW (Loshchilov and Hutter, 2019) that does not decay biases and LayerNorm."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": params.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
-
-
 def train(
     model: PreTrainedModel,
     splits: dict[str, TokenizedSplit],
@@ -89,7 +79,8 @@ def train(
     """
     device, pad_id = model.device, model.config.pad_token_id or 0
     train_split, validation = splits["train"], splits["validation"]
-    optimizer = build_optimizer(model, params)
+    # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+    optimizer = torch.optim.AdamW(parameter_groups(model, params), lr=params.learning_rate, fused=True)
     steps_per_epoch = math.ceil(len(train_split) / params.batch_size)
     steps = params.epochs * steps_per_epoch
     history = _restore(checkpoints, model, optimizer)
@@ -124,8 +115,8 @@ def _step(
     params: FinetuneParams,
 ) -> Step:
     for group in optimizer.param_groups:
-        group["lr"] = rate
-    loss = _loss(_logits(model, batch), batch.labels_B)
+        group["lr"] = rate * group["scale"]
+    loss = _loss(_logits(model, batch), batch.labels_B, params.label_smoothing)
     if not math.isfinite(loss.item()):
         raise TrainingDivergedError(
             f"the loss is {loss.item()} at step {step}; lower finetune.learning_rate "
@@ -156,8 +147,8 @@ def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     return logits_BC
 
 
-def _loss(logits_BC: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(logits_BC.float(), labels_B)
+def _loss(logits_BC: torch.Tensor, labels_B: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    return functional.cross_entropy(logits_BC.float(), labels_B, label_smoothing=smoothing)
 
 
 def _finish_epoch(

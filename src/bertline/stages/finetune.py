@@ -18,6 +18,7 @@ from bertline.modeling.encoder import (
     runtime,
     save_classifier,
 )
+from bertline.modeling.strategies import freeze, reinitialize
 from bertline.modeling.tokens import Manifest, read_split
 from bertline.modeling.training import Epoch, Step, train
 from bertline.modeling.weights import find_weights, fingerprint
@@ -43,7 +44,10 @@ def finetune(*, tokens: Path, model: Path, report: Path) -> None:
     checkpoints = Checkpoints(run_key(repr(params), json.dumps(facts), tokens, code, Path(__file__)))
     if checkpoints.found:
         print("continuing from the checkpoint of an interrupted run")
-    classifier = build_classifier(weights, manifest.classes).to(device)
+    classifier = build_classifier(weights, manifest.classes)
+    reinitialize(classifier, params.reinit_layers)
+    freeze(classifier, params.frozen_layers)
+    classifier.to(device)
 
     total = params.epochs * -(-len(splits["train"]) // params.batch_size)
     events = list(_show(train(classifier, splits, params, checkpoints), total))

@@ -1,0 +1,97 @@
+"""Fine-tuning strategies that treat the layers of an encoder differently.
+
+They need to know how deep a parameter lies: 0 for the embeddings, 1 to L for the layers, L + 1 for what
+comes after them (pooler, final norm, classification head). Encoders that share one layer (ALBERT) have no
+depth, and get an error where a strategy needs one.
+"""
+
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from bertline.params.finetune import Params as FinetuneParams
+
+
+def depths(model: PreTrainedModel) -> dict[str, int]:
+    """Return the depth of every parameter of `model`, by name.
+
+    Raises:
+        ValueError: the encoder has no stack of layers.
+    """
+    count = model.config.num_hidden_layers
+    encoder = f"{model.base_model_prefix}."
+    stacks = [
+        name
+        for name, module in model.named_modules()
+        if name.startswith(encoder) and isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if len(stacks) != 1:
+        raise ValueError(
+            f"finetune: {type(model).__name__} has no stack of {count} layers of their own; "
+            "set layer_decay: 1.0, reinit_layers: 0, frozen_layers: null"
+        )
+    stack = f"{stacks[0]}."
+    found = {}
+    for name, _ in model.named_parameters():
+        if name.startswith(stack):
+            found[name] = 1 + int(name.removeprefix(stack).split(".")[0])
+        else:
+            found[name] = 0 if name.startswith(encoder) and "embed" in name else count + 1
+    return found
+
+
+def reinitialize(model: PreTrainedModel, layers: int) -> None:
+    """Draw the top `layers` layers and the pooler anew, as at the start of pre-training.
+
+    Source: Zhang et al., Revisiting Few-sample BERT Fine-tuning, ICLR 2021: the top layers are the most
+    specialised to pre-training, and hurt small data sets.
+    """
+    if not layers:
+        return
+    count = model.config.num_hidden_layers
+    if layers > count:
+        raise ValueError(f"finetune.reinit_layers is {layers}; this encoder has {count} layers")
+    deep = {name.rpartition(".")[0] for name, depth in depths(model).items() if depth > count - layers}
+    for name, module in model.named_modules():
+        if name in deep:
+            model._init_weights(module)
+
+
+def freeze(model: PreTrainedModel, layers: int | None) -> None:
+    """Exclude the embeddings and the lowest `layers` layers from training; None excludes nothing.
+
+    Source: Lee et al., What Would Elsa Do? Freezing Layers During Transformer Fine-Tuning, 2019.
+    """
+    if layers is None:
+        return
+    count = model.config.num_hidden_layers
+    if layers > count:
+        raise ValueError(f"finetune.frozen_layers is {layers}; this encoder has {count} layers")
+    deep = depths(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(deep[name] > layers)
+
+
+def parameter_groups(model: PreTrainedModel, params: FinetuneParams) -> list[dict[str, Any]]:
+    """Return AdamW's groups: no decay on biases and norms, and a `scale` of the learning rate by depth.
+
+    The head has scale 1, and each step down multiplies it by `layer_decay`. Source: Howard and Ruder, ULMFiT,
+    2018; for BERT Sun et al., How to Fine-Tune BERT for Text Classification?, 2019.
+    """
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    deep = dict.fromkeys(trained, 0) if params.layer_decay == 1 else depths(model)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    top = max(deep.values())
+    for name, parameter in trained.items():
+        matrix = parameter.ndim >= 2
+        group = groups.setdefault(
+            (deep[name], matrix),
+            {
+                "params": [],
+                "weight_decay": params.weight_decay if matrix else 0.0,
+                "scale": params.layer_decay ** (top - deep[name]),
+            },
+        )
+        group["params"].append(parameter)
+    return [*groups.values()]
