@@ -90,7 +90,7 @@ def copy_project(folder: Path) -> None:
         check=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        if (PROJECT / name).is_file():
+        if (PROJECT / name).is_file() and name != "dvc.lock":  # a run in the checkout leaves one
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((PROJECT / name).read_bytes())
     commit(folder)
@@ -109,4 +109,6 @@ def environment(project: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     names = {f"GIT_{role}_{part}" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     identity = dict.fromkeys(names, "test@example.com")
-    return os.environ | identity | {"PATH": path, "PYTHONPATH": str(project / "src")}
+    ours = {"PATH": path, "PYTHONPATH": str(project / "src"), "PREFECT_HOME": str(project.parent / "prefect")}
+    theirs = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    return theirs | identity | ours

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 from tiny import Run, environment
 
 FLOW = (sys.executable, "-m", "flows.retrain")
@@ -15,14 +16,8 @@ FLOW = (sys.executable, "-m", "flows.retrain")
 
 def children_of(project: Path) -> list[int]:
     """Return the processes whose working directory is `project`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if (entry / "cwd").readlink() == project.resolve():
-                found.append(int(entry.name))
-        except OSError:
-            pass  # it has ended
-    return found
+    folder = str(project.resolve())
+    return [each.pid for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == folder]
 
 
 def test_the_flow_and_dvc_repro_write_the_same_lock(retrained: Path, project: Path, run: Run) -> None:
@@ -93,11 +88,9 @@ def test_ctrl_c_in_fine_tuning_leaves_no_process_and_the_next_run_continues(
     retrained: Path, project: Path, run: Run
 ) -> None:
     env = environment(project) | {"PYTHONUNBUFFERED": "1"}
-    flow = subprocess.Popen(
-        FLOW, cwd=project, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert flow.stdout is not None
-    for line in flow.stdout:
+    flow = subprocess.Popen(FLOW, cwd=project, env=env, stderr=subprocess.PIPE, text=True)
+    assert flow.stderr is not None
+    for line in flow.stderr:
         if "epoch 1:" in line:
             break
     flow.send_signal(signal.SIGINT)

@@ -1,5 +1,6 @@
 """dvc.yaml is the one map: what it says of stages, code and parameters must be what the code says."""
 
+import tomllib
 from pathlib import Path
 
 import grimp
@@ -76,6 +77,12 @@ def test_only_evaluate_reads_the_test_split() -> None:
     assert readers == {"evaluate"}
 
 
+def test_the_import_contracts_name_every_stage() -> None:
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [independent] = [contract for contract in contracts if contract["type"] == "independence"]
+    assert independent["modules"] == [f"bertline.stages.{stage}" for stage in STAGES]
+
+
 def test_the_flow_reads_the_map_and_holds_no_list_of_stages() -> None:
     code = "".join(path.read_text() for path in PROJECT.glob("flows/*.py"))
-    assert [stage for stage in ("tokenize", "finetune", "baseline") if f'"{stage}"' in code] == []
+    assert [stage for stage in ("ingest", "split", "tokenize", "finetune") if f'"{stage}"' in code] == []

@@ -98,7 +98,6 @@ def test_a_killed_run_continues_and_ends_in_the_same_bits(
     assert killed.returncode != 0
     assert "continuing from the checkpoint" in run("finetune").stdout
     assert model_bits(before) == model_bits(finished)
-    assert list(Path(".bertline/checkpoints").iterdir()) == []
 
 
 @pytest.mark.parametrize("killed", [signal.SIGINT], indirect=True)
@@ -122,6 +121,14 @@ def test_weights_that_changed_since_tokenising_are_refused(before: Path, tiny_en
     done = run("finetune")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "has changed since it was tokenised; run `dvc repro -f tokenize`" in done.stderr
+
+
+def test_a_length_the_encoder_cannot_read_is_refused(before: Path, tiny_encoder: Path) -> None:
+    write_params(Path(), tokenize={"weights": str(tiny_encoder), "max_length": 65})
+    done = run("tokenize")
+    assert done.returncode == 1
+    assert "tokenize.max_length is 65" in done.stderr
+    assert done.stderr.endswith("reads 64 tokens\n")
 
 
 def test_a_model_folder_that_is_not_there_is_named(before: Path) -> None:

@@ -25,7 +25,9 @@ def test_lines_in_are_rows_out_plus_duplicates(csv):
     csv("text,label\na,x\nA,x\nb,y\n,\n")
     ingest(**PATHS)
     report = json.loads(PATHS["report"].read_text())
-    assert report == {"lines_in": 4, "duplicates": 1, "rows_out": 3, "labels": {"": 1, "x": 1, "y": 1}}
+    labels = {"": 1, "x": 1, "y": 1}
+    counts = {"lines_in": 4, "duplicates": 1, "rows_out": 3, "rows_with_line_breaks": 0}
+    assert report == counts | {"labels": labels}
     assert len(read_rows(PATHS["rows"])) == 3
 
 
@@ -82,3 +84,16 @@ def test_a_broken_file_ends_the_command_with_one_line(csv, run_stage, content, m
     done = run_stage("ingest", **PATHS)
     assert (done.returncode, done.stderr) == (1, f"error: ingest: {message}\n")
     assert not PATHS["rows"].exists()
+
+
+def test_a_quote_left_open_in_a_csv_shows_in_the_report(csv):
+    csv('text,label\none,a\n"two,b\nthree,a\n",b\nfour,a\n')
+    ingest(**PATHS)
+    assert json.loads(PATHS["report"].read_text())["rows_with_line_breaks"] == 1
+
+
+def test_a_quote_in_a_tsv_is_a_character_and_swallows_no_line(csv, set_params):
+    csv('text\tlabel\none\ta\n"two\tb\nthree\ta\n', "a.tsv")
+    set_params("ingest", source="data/incoming/a.tsv")
+    ingest(**PATHS)
+    assert read_rows(PATHS["rows"])["text"].to_pylist() == ["one", '"two', "three"]

@@ -96,7 +96,8 @@ def _find_files(source: str) -> list[Path]:
             " DVC notices new data only there"
         )
     found = [Path(source)] if Path(source).is_file() else sorted(Path().glob(source))
-    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    # .csv.dvc is what `dvc add` leaves beside a file, .gitkeep and .gitignore are git's.
+    files = [path for path in found if path.is_file() and path.name[0] != "." and path.suffix != ".dvc"]
     if not files:
         hint = f"put files there, or name them with a glob such as {INCOMING}/*.csv"
         raise ValueError(f"no file matches ingest.source {source!r}; {hint}")
@@ -126,21 +127,27 @@ def _read_file(path: Path, params: Params) -> pa.Table:
         raise ValueError(f"{path.as_posix()}: {one_line(error)}") from None
 
 
-def _read_csv(data: bytes, wanted: Columns, encoding: str, delimiter: str = ",") -> pa.Table:
+def _read_csv(data: bytes, wanted: Columns, encoding: str) -> pa.Table:
+    """Quotes as in RFC 4180, so that a quoted value may hold line breaks."""
+    return _read_delimited(data, wanted, encoding, delimiter=",", newlines_in_values=True)
+
+
+def _read_tsv(data: bytes, wanted: Columns, encoding: str) -> pa.Table:
+    """Quotes are plain characters and every line is a row, as in the format's registration with IANA."""
+    return _read_delimited(data, wanted, encoding, delimiter="\t", quote_char=False)
+
+
+def _read_delimited(data: bytes, wanted: Columns, encoding: str, **syntax: object) -> pa.Table:
     strings = dict.fromkeys(wanted.values(), pa.string())  # a label that looks like a number stays a string
     table = pyarrow.csv.read_csv(
         pa.BufferReader(_decode(data, encoding).encode()),
         # One thread, because only then an error names its row. A block bounds the longest row, not the file.
         pyarrow.csv.ReadOptions(use_threads=False, block_size=1 << 26),
-        pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        pyarrow.csv.ParseOptions(**syntax),
         pyarrow.csv.ConvertOptions(column_types=strings),
     )
     _check_columns(table.column_names, wanted)
     return table
-
-
-def _read_tsv(data: bytes, wanted: Columns, encoding: str) -> pa.Table:
-    return _read_csv(data, wanted, encoding, delimiter="\t")
 
 
 def _read_jsonl(data: bytes, wanted: Columns, encoding: str) -> pa.Table:

@@ -3,6 +3,7 @@
 One safetensors file per checkpoint, renamed into place when it is complete, so a kill at any moment
 leaves the previous one. They live in a scratch folder outside DVC's outputs, under a key of everything
 the result depends on: a checkpoint of other data, parameters or code is never seen, let alone resumed.
+They stay until a run with another key starts, because DVC can still fail to store a finished model.
 No pickle.
 """
 
@@ -10,25 +11,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
+from bertline.modeling.disk import disk_errors
+
 SCRATCH = Path(".bertline/checkpoints")
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Raise what safetensors says of a full or failing disk as the OSError that it is."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
 
 
 def run_key(*parts: str | Path) -> str:
@@ -80,10 +72,6 @@ class Checkpoints:
         best = self._read("best")
         assert best is not None, "an epoch has ended, so there is a best one"
         return best[0]
-
-    def remove(self) -> None:
-        """Forget the run: it has ended, and its result is an output of its own."""
-        shutil.rmtree(self.folder)
 
     def _write(self, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         partial = self.folder / f"{name}.partial"

@@ -10,7 +10,7 @@ import torch
 import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from bertline.modeling.checkpoints import disk_errors
+from bertline.modeling.disk import disk_errors
 
 
 def build_classifier(folder: Path, classes: tuple[str, ...]) -> PreTrainedModel:

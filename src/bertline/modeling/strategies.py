@@ -52,10 +52,14 @@ def reinitialize(model: PreTrainedModel, layers: int) -> None:
     count = model.config.num_hidden_layers
     if layers > count:
         raise ValueError(f"finetune.reinit_layers is {layers}; this encoder has {count} layers")
-    deep = {name.rpartition(".")[0] for name, depth in depths(model).items() if depth > count - layers}
-    for name, module in model.named_modules():
-        if name in deep:
-            model._init_weights(module)
+    encoder = f"{model.base_model_prefix}."  # the head is new anyway
+    parameters = dict(model.named_parameters())
+    above = {name for name, depth in depths(model).items() if depth > count - layers}
+    drawn = {name for name in above if name.startswith(encoder)}
+    for name in drawn:
+        parameters[name]._is_hf_initialized = False  # else transformers keeps what came from a file
+    for name in sorted({name.rpartition(".")[0] for name in drawn}):
+        model._init_weights(model.get_submodule(name))  # each architecture has a scheme of its own
 
 
 def freeze(model: PreTrainedModel, layers: int | None) -> None:

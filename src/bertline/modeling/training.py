@@ -97,7 +97,7 @@ def train(
             if step % params.checkpoint_every == 0 and step % steps_per_epoch:
                 _save(checkpoints, model, optimizer, history)
         done = _finish_epoch(model, validation, epoch, history, params.batch_size)
-        best = _best(history, params.select_by)
+        best = best_epoch(history, params.select_by)
         if best is None or done.better_than(best, params.select_by):
             checkpoints.save_best(model.state_dict())
         history.append(done)
@@ -169,11 +169,14 @@ def _finish_epoch(
         train_loss=sum(each.loss * each.examples for each in steps) / examples,
         validation_loss=_loss(logits_NC, torch.tensor(labels_N)).item(),
         validation_accuracy=float((predicted_N == labels_N).mean()),
-        validation_macro_f1=float(f1_score(labels_N, predicted_N, average="macro")),
+        validation_macro_f1=float(
+            f1_score(labels_N, predicted_N, average="macro", labels=np.unique(labels_N))
+        ),
     )
 
 
-def _best(history: list[Step | Epoch], select_by: str) -> Epoch | None:
+def best_epoch(history: list[Step | Epoch], select_by: str) -> Epoch | None:
+    """Return the epoch that wins by `select_by`, the earliest on a tie; None before the first has ended."""
     best: Epoch | None = None
     for each in history:
         if isinstance(each, Epoch) and (best is None or each.better_than(best, select_by)):

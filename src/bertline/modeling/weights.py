@@ -6,6 +6,7 @@ what to do. Does not load the weights and imports neither torch nor transformers
 
 import hashlib
 import importlib.util
+import json
 from pathlib import Path
 
 PACKAGED = {
@@ -51,6 +52,15 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def longest_input(folder: Path) -> int | None:
+    """Return how many tokens the encoder of `folder` can read; None if its config sets no limit."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    positions: int | None = config.get("max_position_embeddings")
+    if positions and "roberta" in config.get("model_type", ""):
+        positions -= config.get("pad_token_id", 1) + 1  # RoBERTa counts positions from behind its padding id
+    return positions
+
+
 def _packaged(name: str) -> Path:
     if name not in PACKAGED:
         raise ValueError(f"tokenize.weights is {name!r}; packaged weights: {', '.join(PACKAGED)}")
@@ -63,12 +73,17 @@ def _packaged(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     repository, _, revision = name.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES)))
-    except (RepositoryNotFoundError, HFValidationError) as error:
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
     except (LocalEntryNotFoundError, OSError):
         reason = "the hub cannot be reached from here and the model is not in the local cache"

@@ -1,7 +1,7 @@
 """The verdict for machines (verdict.json) and for people (index.html, one file that needs no network).
 
 Guarantees the same bytes for the same verdict: no clock, no path of this machine. Shows counts and
-labels, never a text: reports are kept in Git, texts are not.
+labels, never a text, so that it can be shown around.
 """
 
 import json

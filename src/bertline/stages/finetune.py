@@ -20,7 +20,7 @@ from bertline.modeling.encoder import (
 )
 from bertline.modeling.strategies import freeze, reinitialize
 from bertline.modeling.tokens import Manifest, read_split
-from bertline.modeling.training import Epoch, Step, train
+from bertline.modeling.training import Epoch, Step, best_epoch, train
 from bertline.modeling.weights import find_weights, fingerprint
 from bertline.params.finetune import Params as FinetuneParams
 from bertline.params.loading import load_params
@@ -57,7 +57,6 @@ def finetune(*, tokens: Path, model: Path, report: Path) -> None:
     about = {**origin, "max_length": manifest.max_length, **facts}
     (model / "bertline.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     _write_report(events, params, report)
-    checkpoints.remove()
 
 
 def _show(events: Iterable[Step | Epoch], total: int) -> Iterator[Step | Epoch]:
@@ -94,9 +93,8 @@ def _write_report(events: list[Step | Epoch], params: FinetuneParams, report: Pa
             writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
             writer.writeheader()
             writer.writerows(asdict(row) for row in rows)
-    best = epochs[0]
-    for epoch in epochs[1:]:
-        best = epoch if epoch.better_than(best, params.select_by) else best
+    best = best_epoch(events, params.select_by)
+    assert best is not None, "at least one epoch is asked for"
     summary = {"best_epoch": best.epoch, "steps": len(steps), **asdict(best)}
     del summary["epoch"]
     (report / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

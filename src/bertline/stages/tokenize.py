@@ -7,7 +7,7 @@ import numpy as np
 
 from bertline.corpus.rows import read_rows
 from bertline.modeling import tokens
-from bertline.modeling.weights import find_weights, fingerprint
+from bertline.modeling.weights import find_weights, fingerprint, longest_input
 from bertline.params.loading import load_params
 from bertline.params.tokenize import Params as TokenizeParams
 from bertline.stages.command import run
@@ -17,6 +17,9 @@ def tokenize(*, splits: Path, out: Path, report: Path) -> None:
     """Write train.arrow, validation.arrow and tokens.json into `out`, and what was cut to `report`."""
     params = load_params(TokenizeParams)
     folder = find_weights(params.weights)
+    limit = longest_input(folder)
+    if limit is not None and params.max_length > limit:
+        raise ValueError(f"tokenize.max_length is {params.max_length}; {params.weights} reads {limit} tokens")
     tokenizer = tokens.load_tokenizer(folder, params.max_length)
     rows = {name: read_rows(splits / f"{name}.parquet") for name in ("train", "validation")}
     classes = tuple(sorted(set(rows["train"]["label"].to_pylist())))

@@ -1,0 +1,15 @@
+"""What a full or failing disk looks like."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from safetensors import SafetensorError
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise what safetensors says of a full or failing disk as the OSError that it is."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
