@@ -124,11 +124,11 @@ def test_weights_that_changed_since_tokenising_are_refused(before: Path, tiny_en
 
 
 def test_a_length_the_encoder_cannot_read_is_refused(before: Path, tiny_encoder: Path) -> None:
-    write_params(Path(), tokenize={"weights": str(tiny_encoder), "max_length": 65})
+    write_params(Path(), tokenize={"weights": str(tiny_encoder), "max_length": 129})
     done = run("tokenize")
     assert done.returncode == 1
-    assert "tokenize.max_length is 65" in done.stderr
-    assert done.stderr.endswith("reads 64 tokens\n")
+    assert "tokenize.max_length is 129" in done.stderr
+    assert done.stderr.endswith("reads 128 tokens\n")
 
 
 def test_a_model_folder_that_is_not_there_is_named(before: Path) -> None:
