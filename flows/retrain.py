@@ -13,10 +13,12 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from bertline.promotion import promote as promotion
+from bertline.promotion.exclusive import only_run
 from flows import console, preflight
 from flows.bridge import StageError, run_pipeline
 from flows.summary import Summary
@@ -26,7 +28,7 @@ from flows.summary import Summary
 def retrain() -> Summary:
     """Retrain the classifier of the current folder; promote the model if it earns it."""
     root = Path.cwd()
-    with preflight.only_run(root):
+    with only_run(root):
         preflight.check(root)
         states = run_pipeline(root)
         judgement = judge(root, wait_for=[*states.values()][-1:])
@@ -66,13 +68,15 @@ def main() -> int:
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
             signal.signal(number, signal.default_int_handler)
     try:
-        with preflight.only_run(root):
+        with only_run(root):
             preflight.check(root)  # here too, to refuse before the server takes its time to start
-            if not PREFECT_API_URL.value():
+            if url := PREFECT_API_URL.value():
+                _require_server(url)
+            else:
                 print("Starting Prefect's own server, some 20 seconds (set PREFECT_API_URL to use yours) ...")
                 _start_server()
             summary = retrain()
-    except (ValueError, StageError) as error:
+    except (ValueError, OSError, StageError) as error:
         print(f"error: {str(error).removeprefix('error: ')}", file=sys.stderr)  # a stage has its own
         return 1
     except KeyboardInterrupt:
@@ -80,6 +84,16 @@ def main() -> int:
         return 130
     print(summary.text())
     return 0
+
+
+def _require_server(url: str) -> None:
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error:
+        raise ValueError(
+            f"no Prefect server answers at PREFECT_API_URL={url} ({' '.join(str(error).split())}); "
+            "start one with: make ui, or do without: unset PREFECT_API_URL"
+        )
 
 
 def _start_server() -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,33 @@ def test_help_is_quick_because_it_imports_no_framework(project: Path) -> None:
 def test_promote_then_predict_with_the_champion(project: Path) -> None:
     assert "v1.0.0 is the champion now" in bertline("promote")
     assert bertline("predict", "hi") == "short\t1.000\thi\n"
+
+
+def test_two_promotions_at_once_make_one_version(project: Path) -> None:
+    head, status = (run_in(project, "git", *each) for each in (("symbolic-ref", "HEAD"), ("status", "-s")))
+    both = [
+        subprocess.Popen(["bertline", "promote"], cwd=project, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    for process, error in zip(both, errors, strict=True):
+        assert process.returncode == 0 or "error: another retraining or promotion (process" in error
+    assert any(process.returncode == 0 for process in both)
+    assert [version.name for version in Registry(project).versions()] == ["v1.0.0"]
+    assert len(Registry(project).champions()) == 1
+    assert run_in(project, "git", "symbolic-ref", "HEAD") == head
+    assert run_in(project, "git", "status", "-s") == status
+
+
+def test_a_rollback_without_a_git_identity_is_one_error_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bertline("promote")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    run_in(project, "git", "config", "--unset", "user.name")
+    assert bertline("rollback", status=1).startswith("error: git does not know who you are; run: git config")
 
 
 def test_a_dry_run_promotes_nothing(project: Path) -> None:

@@ -39,7 +39,7 @@ app = typer.Typer(
 @app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A model folder, e.g. models/candidate.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder written by `finetune`.")] = None,
     version: Annotated[str | None, typer.Option(help="A registered version, e.g. v1.2.0.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, with every label.")
@@ -66,22 +66,24 @@ def promote(
 ) -> None:
     """Judge models/candidate and, if it passes every gate, make it the champion."""
     from bertline.promotion import promote as promotion
+    from bertline.promotion.exclusive import only_run
     from bertline.promotion.rebuildable import require_rebuildable
 
     root = Path.cwd()
     require_rebuildable(root)
-    promotion.require_reproduced(root)
-    judgement = promotion.judge(root)
-    print(judgement.headline)
-    print(judgement.reasons)
-    if judgement.promote and not dry_run:
-        print(f"{promotion.promote(root, judgement).name} is the champion now")
+    with only_run(root):
+        promotion.require_reproduced(root)
+        judgement = promotion.judge(root)
+        print(judgement.headline)
+        print(judgement.reasons)
+        if judgement.promote and not dry_run:
+            print(f"{promotion.promote(root, judgement).name} is the champion now")
 
 
 @app.command(epilog="Examples: bertline rollback; bertline rollback v1.0.0")
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="Default: the champion before the current one.")
+        str | None, typer.Argument(help="Default: who reigned before the champion first did.")
     ] = None,
 ) -> None:
     """Make an older version the champion again. Nothing is deleted."""

@@ -6,13 +6,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import State
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from toy_project import REPOSITORY, run_in, set_epochs
 
 from bertline.promotion.registry import Registry
 from flows import retrain
+from flows.bridge import run_pipeline
 
 
 def test_a_retraining_promotes_the_first_model_and_says_so(
@@ -63,6 +67,41 @@ def test_a_users_mistake_ends_with_one_error_line_and_status_1(
     set_epochs(project, -1)
     assert retrain.main() == 1
     assert "error: params.yaml: finetune.epochs is -1" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_one_error_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert retrain.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: no Prefect server answers at PREFECT_API_URL=http://127.0.0.1:9/api")
+    assert line.endswith("start one with: make ui, or do without: unset PREFECT_API_URL")
+
+
+def test_a_failing_machine_ends_with_one_error_line(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(root: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(retrain, "run_pipeline", full)
+    assert retrain.main() == 1
+    assert capsys.readouterr().err.endswith("error: [Errno 28] No space left on device\n")
+
+
+def test_a_checkout_edited_while_training_ran_is_not_promoted(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edited(root: Path) -> dict[str, State[Any]]:
+        states = run_pipeline(root)
+        set_epochs(root, 2)
+        return states
+
+    monkeypatch.setattr(retrain, "run_pipeline", edited)
+    assert retrain.main() == 1
+    assert "error: the candidate is not up to date (stale: finetune)" in capsys.readouterr().err
+    assert Registry(project).versions() == []
 
 
 def test_an_interruption_ends_with_status_130(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,16 @@
+import json
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import set_epochs
+from toy_project import run_in, set_epochs
 
 from bertline.evaluation.predictions import Predictions, read_predictions
+from bertline.promotion import promote as promotion
 from bertline.promotion import scoring
 from bertline.promotion.promote import judge, promote, require_reproduced, roll_back
 from bertline.promotion.registry import Registry
@@ -75,10 +79,44 @@ def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained:
     assert "bertline rollback v1.1.0" in judge(root).headline
 
 
-def test_a_second_rollback_undoes_the_first(retrained: Retrained) -> None:
-    for epochs in (3, 4):
+def test_every_rollback_goes_one_version_further_back(retrained: Retrained) -> None:
+    for epochs in (2, 3, 4):
         retrain(root := retrained(epochs))
-    assert [roll_back(root, None).name, roll_back(root, None).name] == ["v1.0.0", "v1.1.0"]
+    assert [roll_back(root, None).name, roll_back(root, None).name] == ["v1.1.0", "v1.0.0"]
+    with pytest.raises(ValueError, match=r"v1\.0\.0 is the first champion; there is no version before it"):
+        roll_back(root, None)
+
+
+def test_a_checkout_edited_since_the_judgement_is_not_promoted(retrained: Retrained) -> None:
+    judgement = judge(root := retrained(3))
+    (root / "stages.py").write_text("changed")
+    with pytest.raises(ValueError, match=r"stages\.py has uncommitted changes"):
+        promote(root, judgement)
+    run_in(root, "git", "checkout", "--quiet", "stages.py")
+    set_epochs(root, 4)
+    with pytest.raises(ValueError, match="stale: finetune"):
+        promote(root, judgement)
+    assert Registry(root).versions() == []
+
+
+def test_a_candidate_that_replaced_the_judged_one_is_not_promoted(retrained: Retrained) -> None:
+    judgement = judge(root := retrained(4))
+    retrained(3)
+    with pytest.raises(ValueError, match="not the one that was judged"):
+        promote(root, judgement)
+    assert Registry(root).versions() == []
+
+
+def test_a_champion_trained_on_another_split_is_named_as_flattered(retrained: Retrained) -> None:
+    retrain(retrained(3))
+    root = retrained(4)
+    assert "another split" not in judge(root).reasons
+    path = root / "params.yaml"
+    path.write_text(re.sub(r"test: \S+", "test: 0.21", path.read_text()))
+    (root / ".bertline/judgement.json").unlink()  # a toy's dvc.lock does not name the split
+    judgement = judge(root)
+    assert judgement.promote
+    assert "The champion was trained on another split" in judgement.reasons.splitlines()[-1]
 
 
 @pytest.mark.parametrize("step", ["push", "save_experiment", "register", "fetch", "assign"])
@@ -115,8 +153,34 @@ def test_a_judgement_is_kept_until_the_gates_change(
         patch.delattr(scoring, "score")  # nothing may be scored again
         assert judge(root) == first
     path = root / "params.yaml"
-    path.write_text(path.read_text().replace("max_loss_to_champion: 0.01", "max_loss_to_champion: 1"))
+    path.write_text(re.sub(r"max_loss_to_champion: \S+", "max_loss_to_champion: 1", path.read_text()))
     assert judge(root).promote
+
+
+@pytest.mark.parametrize("name", ["promotion/decision.py", "promotion/scoring.py", "evaluation/intervals.py"])
+def test_a_judgement_is_made_anew_when_its_code_changed(
+    retrained: Retrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    package = Path(promotion.__file__).parents[1]
+    for folder in ("promotion", "evaluation"):
+        shutil.copytree(package / folder, tmp_path / "bertline" / folder)
+    monkeypatch.setattr(promotion, "__file__", str(tmp_path / "bertline/promotion/promote.py"))
+    judge(root := retrained(3))
+    kept = (root / ".bertline/judgement.json").read_text()
+    with (tmp_path / "bertline" / name).open("a") as code:
+        code.write("# changed\n")
+    judge(root)
+    assert (root / ".bertline/judgement.json").read_text() != kept
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"key": 1}'])
+def test_a_damaged_judgement_is_made_anew(retrained: Retrained, damage: str) -> None:
+    root = retrained(3)
+    first = judge(root)
+    path = root / ".bertline/judgement.json"
+    path.write_text(damage)
+    assert judge(root) == first
+    assert json.loads(path.read_text())["key"]
 
 
 def test_a_stale_candidate_is_refused(project: Path) -> None:

@@ -1,11 +1,13 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import dvc.api
 import pytest
+from toy_project import run_in
 
 from bertline.promotion.registry import CHAMPION, NAME, Registry
 
@@ -38,15 +40,59 @@ def test_a_promotion_leaves_branch_index_and_working_tree_alone(project: Path) -
 def test_an_experiment_is_saved_once(project: Path) -> None:
     registry = Registry(project)
     assert registry.save_experiment("run") == registry.save_experiment("run")
-    assert (
-        len(git(project, "for-each-ref", "refs/exps", "--format=%(refname)").splitlines()) <= 2
-    )  # one, and EXEC_HEAD
+    assert len(git(project, "for-each-ref", "refs/exps", "--format=%(refname)").splitlines()) == 1
 
 
 def test_the_experiment_holds_lock_params_and_outputs_that_dvc_does_not_cache(project: Path) -> None:
     commit = Registry(project).save_experiment("run")
     for path in ("dvc.lock", "params.yaml", "reports/ingest.json"):
         assert git(project, "show", f"{commit}:{path}") == (project / path).read_text().strip()
+
+
+def test_the_experiment_holds_new_data_versions_and_a_lock_that_git_does_not_know(project: Path) -> None:
+    (project / "new.csv").write_text("text,label\n")
+    run_in(project, "dvc", "add", "--quiet", "new.csv")
+    assert git(project, "ls-files", "dvc.lock", "new.csv.dvc") == ""
+    commit = Registry(project).save_experiment("run")
+    saved = git(project, "diff", "--name-only", "HEAD", commit).split()
+    assert saved == [".gitignore", "dvc.lock", "new.csv.dvc", "reports/ingest.json"]
+    assert git(project, "show", "--no-patch", "--format=%an <%ae> %s %P", commit) == (
+        f"Toy <toy@example.com> run {git(project, 'rev-parse', 'HEAD')}"
+    )
+
+
+def test_dvc_and_gto_know_the_experiment(project: Path) -> None:
+    promote(project)
+    (ref,) = git(project, "for-each-ref", "refs/exps", "--format=%(refname)").splitlines()
+    name = ref.rpartition("/")[2]
+    assert name in run_in(project, "dvc", "exp", "list")
+    assert name in run_in(project, "dvc", "exp", "show", "--csv")
+    assert "v1.0.0" in run_in(project, "gto", "show", NAME)
+    run_in(project, "dvc", "artifacts", "get", ".", NAME, "--stage", CHAMPION, "--out", "got")
+    assert (project / "got/model.txt").read_text() == "3"
+
+
+@pytest.mark.parametrize("step", ["read-tree", "add", "write-tree", "commit-tree", "update-ref"])
+def test_a_process_killed_while_it_saves_leaves_the_checkout_as_it_was(project: Path, step: str) -> None:
+    program = (
+        "import os; from pathlib import Path; from bertline.promotion.registry import Registry\n"
+        "real = Registry._git\n"
+        "def killed(self, *arguments, **options):\n"
+        "    done = real(self, *arguments, **options)\n"
+        f"    return os._exit(9) if arguments[0] == {step!r} else done\n"
+        "Registry._git = killed\n"
+        "Registry(Path.cwd()).save_experiment('run')"
+    )
+
+    def state() -> tuple[str, str, str, bytes]:
+        status = git(project, "status", "--porcelain", "--untracked-files=all")  # it renews the index first
+        head = git(project, "symbolic-ref", "HEAD"), git(project, "rev-parse", "HEAD")
+        return *head, status, (project / ".git/index").read_bytes()
+
+    before = state()
+    assert subprocess.run([sys.executable, "-c", program], cwd=project, check=False).returncode == 9
+    assert state() == before
+    assert promote(project) == "v1.0.0"
 
 
 def test_an_experiment_that_was_removed_is_found_by_its_version(project: Path) -> None:
@@ -103,6 +149,35 @@ def test_a_model_that_is_gone_never_becomes_champion(project: Path) -> None:
     with pytest.raises(ValueError, match="neither in DVC's cache nor in its remote"):
         registry.assign(version, "why")
     assert registry.champion() is None
+
+
+def test_only_the_champion_and_the_model_just_fetched_are_kept(retrained: Retrained) -> None:
+    for epochs in (2, 3, 4):
+        promote(root := retrained(epochs))
+    registry = Registry(root)
+    folders = [registry.fetch(version) for version in registry.versions()]
+    registry.fetch(registry.versions()[1])
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
+def test_a_champion_of_the_future_is_an_error_not_a_wait(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(project)
+    version = registry.register(registry.save_experiment("run"), "why")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2099-01-02T03:04:05Z")
+    git(project, "tag", "-a", "-m", "ahead", f"{NAME}#{CHAMPION}#1", "HEAD")
+    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    with pytest.raises(ValueError, match="assigned at 2099-01-02 03:04:05 UTC, which is in the future"):
+        Registry(project).assign(version, "why")
+
+
+def test_a_repository_that_takes_no_tags_is_a_clear_error(project: Path) -> None:
+    registry = Registry(project)
+    commit = registry.save_experiment("run")
+    git(project, "tag", "text-classifier@v1.0.0", "HEAD")  # a lightweight one: not a registration
+    with pytest.raises(ValueError, match="cannot make a tag"):
+        registry.register(commit, "why")
 
 
 def test_a_pushed_model_is_fetched_from_the_remote_when_the_cache_is_gone(

@@ -1,26 +1,31 @@
 """Judge the candidate against the champion and, if the verdict says so, make it the champion.
 
 What the flow and `bertline promote` share. Guarantees: a model that is champion already, or was replaced as
-one, is not promoted again; interrupted anywhere, the next call completes it.
+one, is not promoted again; what is registered is what the checkout makes; interrupted anywhere, the next
+call completes it.
 """
 
 import hashlib
 import json
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from bertline.params.evaluate import Params as EvaluateParams
-from bertline.params.loading import load_params
+from bertline.params.loading import PARAMS_FILE, load_params, read_document
 from bertline.params.promote import Params
+from bertline.promotion.exclusive import only_run
+from bertline.promotion.rebuildable import require_rebuildable, require_taggable
 from bertline.promotion.registry import CHAMPION, MODEL, Registry, Version
 
 PREDICTIONS = Path("data", "predictions")
 TEST_ROWS = Path("data", "splits", "test.parquet")
 _JUDGED = Path(".bertline", "judgement.json")
+# A judgement is made by these modules of ours.
+_CODE = ("promotion/decision.py", "promotion/scoring.py", "evaluation/intervals.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,7 @@ def judge(root: Path) -> Judgement:
     """Compare the candidate with the baseline and the champion, on the test rows.
 
     The pipeline in `root` must be up to date. A judgement is kept in .bertline/ until the candidate, the
-    champion or the gates change.
+    champion, the gates or their code change.
 
     Raises:
         ValueError: predictions or the champion's model cannot be read.
@@ -78,11 +83,15 @@ def judge(root: Path) -> Judgement:
     params = load_params(Params, root / "params.yaml")
     key = _key(root, params, champion)
     path = root / _JUDGED
-    if path.exists() and (kept := json.loads(path.read_text("utf-8"))).pop("key") == key:
-        return Judgement(**kept)
+    with suppress(OSError, ValueError, TypeError, LookupError):  # none yet, or damaged: judge anew
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["key"] == key:
+            return Judgement(**kept["judgement"])
     judgement = _compare(root, registry, params, champion)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"key": key, **asdict(judgement)}, indent=2), "utf-8")
+    whole = path.with_suffix(".new")
+    whole.write_text(json.dumps({"key": key, "judgement": asdict(judgement)}, indent=2), "utf-8")
+    whole.replace(path)
     return judgement
 
 
@@ -90,9 +99,14 @@ def promote(root: Path, judgement: Judgement) -> Version:
     """Make the candidate the champion: push, save the experiment, register a version, assign the champion.
 
     Raises:
-        ValueError: a step failed; the ones before it are kept, and another call goes on from there.
+        ValueError: the checkout is not what made the candidate; or a step failed, and another call goes on
+            from there.
     """
     assert judgement.promote, judgement.headline
+    require_rebuildable(root)  # again, because the checkout may have been edited while training ran
+    require_reproduced(root)
+    if judge(root) != judgement:
+        raise ValueError("the candidate is not the one that was judged; run the same command again")
     registry = Registry(root)
     registry.push()
     commit = registry.save_experiment(judgement.headline)
@@ -102,20 +116,27 @@ def promote(root: Path, judgement: Judgement) -> Version:
 
 
 def roll_back(root: Path, name: str | None) -> Version:
-    """Make the version called `name` champion again; without a name, the one that was before the current.
+    """Make the version called `name` champion again; without a name, the one it replaced first.
+
+    So v3 goes to v2, and from there to v1.
 
     Raises:
-        ValueError: there is no such version, or its model cannot be fetched.
+        ValueError: there is no such version, its model cannot be fetched, or no tag can be made.
     """
-    registry = Registry(root)
+    require_taggable(root)
+    with only_run(root):
+        return _roll_back(Registry(root), name)
+
+
+def _roll_back(registry: Registry, name: str | None) -> Version:
     champion = registry.champion()
     if champion is None:
         raise ValueError("there is no champion yet, so nothing to roll back")
     if name is None:
-        former = [each for each in registry.champions() if each != champion]
-        if not former:
+        reigns = registry.champions()
+        if champion == reigns[0]:
             raise ValueError(f"{champion.name} is the first champion; there is no version before it")
-        version = former[-1]
+        version = reigns[reigns.index(champion) - 1]
     else:
         version = registry.find(name)
     registry.assign(version, f"rolled back from {champion.name}")
@@ -123,7 +144,8 @@ def roll_back(root: Path, name: str | None) -> Version:
 
 
 def _key(root: Path, params: Params, champion: Version | None) -> str:
-    parts = (repr(params), champion.commit if champion else "", (root / "dvc.lock").read_text("utf-8"))
+    files = (root / "dvc.lock", *(Path(__file__).parents[1] / path for path in _CODE))
+    parts = (repr(params), champion.commit if champion else "", *(path.read_text("utf-8") for path in files))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -141,6 +163,13 @@ def _compare(root: Path, registry: Registry, params: Params, champion: Version |
         batches = load_params(EvaluateParams, root / "params.yaml")
         champions = score(registry.fetch(champion), root / TEST_ROWS, batches)
     verdict = decide(params, candidate=candidate, baseline=baseline, champion=champions)
+    if champion and registry.params(champion).get("split") != read_document(root / PARAMS_FILE).get("split"):
+        *others, gate = verdict.gates
+        gate = replace(
+            gate,
+            reason=f"{gate.reason}. The champion was trained on another split, so these rows flatter it",
+        )
+        verdict = replace(verdict, gates=(*others, gate))
     name = champion.name if champion else None
     rest = f"the {CHAMPION} stays {name}" if name else f"there is still no {CHAMPION}"
     headline = f"promote {MODEL}" if verdict.promote else f"not promoted; {rest}"

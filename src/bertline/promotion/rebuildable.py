@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-# What a retraining and its user change from run to run; `dvc exp save` keeps it in the experiment.
+# What a retraining and its user change from run to run; `save_experiment` keeps it.
 _CHANGING = re.compile(r"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore")
 _CODE = ("src/", "flows/")
 
@@ -19,9 +19,18 @@ def require_rebuildable(root: Path) -> None:
     Raises:
         ValueError: git or DVC is not set up, or code is not committed; the message has the next command.
     """
+    require_taggable(root)
+    _check_clean(root)
+
+
+def require_taggable(root: Path) -> None:
+    """Check that a tag could be made in `root`.
+
+    Raises:
+        ValueError: git or DVC is not set up; the message has the next command.
+    """
     _check_repository(root)
     _check_identity(root)
-    _check_clean(root)
 
 
 def _check_repository(root: Path) -> None:

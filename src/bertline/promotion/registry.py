@@ -1,23 +1,26 @@
 """The model registry: DVC experiments hold the finished runs, GTO's git tags name versions and champion.
 
-The only writer of tags. Guarantees: nothing is committed to a branch; every step can be repeated, so that an
-interrupted promotion is completed by the next one; history is only added to; a version becomes champion only
-after its model was fetched. Does not push tags to a git remote: share them with `git push --tags`.
+The only writer of tags. Guarantees: nothing is committed to a branch, and HEAD, index and working tree are
+not touched; every step can be repeated, so that an interrupted promotion is completed by the next one;
+history is only added to; a version becomes champion only after its model was fetched. Does not push tags to
+a git remote: share them with `git push --tags`.
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -26,6 +29,7 @@ MODEL = "models/candidate"  # its path there
 CHAMPION = "champion"
 METRICS = "reports/evaluation/metrics.json"
 _SAVED = ("dvc.lock", "params.yaml")  # what tells one finished run from another
+_CLOCK_SECONDS = 5  # a clock may be ahead by so much
 # GTO's grammar: NAME@v1.0.0 registers, NAME#champion#1 assigns, a ! after version or stage revokes.
 _TAG = re.compile(rf"{NAME}(?:@(?P<version>v[\d.]+)|#(?P<stage>[\w-]+))(?P<revoked>!?)(?:#(?P<order>\d+))?")
 
@@ -131,13 +135,20 @@ class Registry:
         assert isinstance(content, dict)
         return content
 
+    def params(self, version: Version) -> Mapping[str, Any]:
+        """Return the sections of the params.yaml saved with `version`; none if it has no such file."""
+        document = YAML(typ="safe").load(self._git("show", f"{version.commit}:params.yaml", check=False))
+        return document if isinstance(document, dict) else {}
+
     def fetch(self, version: Version) -> Path:
         """Return a local folder with the model of `version`, from DVC's cache or else its remote.
+
+        The folder stays until another version is fetched; the champion's stays longer.
 
         Raises:
             ValueError: neither has it.
         """
-        folder = self.root / ".bertline" / "champions" / f"{version.name}-{version.commit[:7]}"
+        folder = self._folder(version)
         if folder.is_dir():
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +162,14 @@ class Registry:
                 ) from error
             with suppress(OSError):  # another process was quicker
                 Path(scratch, "model").rename(folder)
+        kept = {self._folder(each) for each in (version, self.champion()) if each}
+        for other in folder.parent.glob("v*-*"):  # not the scratch folder of another process
+            if other not in kept:
+                shutil.rmtree(other, ignore_errors=True)
         return folder
+
+    def _folder(self, version: Version) -> Path:
+        return self.root / ".bertline" / "champions" / f"{version.name}-{version.commit[:7]}"
 
     def push(self) -> None:
         """Push the outputs of the pipeline to DVC's default remote, if there is one.
@@ -168,7 +186,13 @@ class Registry:
                 raise ValueError(f"cannot push to DVC remote {remote!r}: {error}; try: dvc push") from error
 
     def save_experiment(self, message: str) -> str:
-        """Save the finished run as a DVC experiment, unless it already is, and return its commit."""
+        """Save the finished run as a DVC experiment, unless it already is, and return its commit.
+
+        Not by `dvc exp save`, which detaches HEAD while it works and blesses edited outputs: `dvc commit -f`.
+
+        Raises:
+            ValueError: git cannot do it; the message is its own.
+        """
         wanted = [self._git("hash-object", path) for path in _SAVED]
         refs = self._git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
         saved = [line.split()[1] for line in refs if not line.startswith("refs/exps/exec/")]
@@ -178,19 +202,27 @@ class Registry:
                 == wanted
             ):
                 return commit
-        with closing(Repo(str(self.root), _wait_for_lock=True)) as repo:
-            # DVC saves what git tracks and dvc.lock, but not the outputs it neither caches nor finds in git.
+        with closing(Repo(str(self.root))) as repo:  # neither DVC nor git keeps these
             uncached = [out.fs_path for stage in repo.index.stages for out in stage.outs if not out.use_cache]
-            try:
-                commit = repo.experiments.save(include_untracked=uncached, message=message)
-            except DvcException as error:
-                raise ValueError(
-                    f"cannot save the run as an experiment: {error}; try: dvc exp save"
-                ) from error
-        return str(commit)
+        head = self._git("rev-parse", "HEAD")
+        with TemporaryDirectory() as scratch:
+            index = Path(scratch, "index")
+            self._git("read-tree", head, index=index)
+            self._git("add", "--update", index=index)
+            new = self._git("ls-files", "--others", "--exclude-standard", "-z", "--", "*.dvc", index=index)
+            paths = (*_SAVED, *uncached, *filter(None, new.split("\0")))
+            self._git("add", "--force", "--", *paths, index=index)
+            tree = self._git("write-tree", index=index)
+        commit = self._git("commit-tree", "-p", head, "-m", message, tree)
+        self._git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/run-{tree[:7]}", commit)
+        return commit
 
     def register(self, commit: str, message: str) -> Version:
-        """Give the experiment at `commit` the next version, unless it already has one."""
+        """Give the experiment at `commit` the next version, unless it already has one.
+
+        Raises:
+            ValueError: git takes no tag.
+        """
         versions = self.versions()
         for version in versions:
             if version.commit == commit:
@@ -198,21 +230,34 @@ class Registry:
         import gto.api  # here, as in `assign`, because reading the registry does without
 
         number: dict[str, Any] = {"bump_minor": True} if versions else {"version": "v1.0.0"}
-        gto.api.register(str(self.root), NAME, commit, message=message, **number)
+        with _one_error():
+            gto.api.register(str(self.root), NAME, commit, message=message, **number)
         del self._events
         return next(version for version in self.versions() if version.commit == commit)
 
     def assign(self, version: Version, message: str) -> None:
-        """Make `version` champion, unless it is; its model is fetched first, as proof that it is there."""
+        """Make `version` champion, unless it is; its model is fetched first, as proof that it is there.
+
+        Raises:
+            ValueError: the model is gone, git takes no tag, or the last champion is one of the future.
+        """
         if self.champion() == version:
             return
         import gto.api
 
         self.fetch(version)
         # DVC and GTO order assignments by the second they were made in: never two in the same one.
-        while any(event.at >= int(time.time()) for event in self._events if event.stage):
+        last = max((event.at for event in self._events if event.stage), default=0)
+        if last > time.time() + _CLOCK_SECONDS:
+            at = datetime.fromtimestamp(last, UTC)
+            raise ValueError(
+                f"the last {CHAMPION} was assigned at {at:%Y-%m-%d %H:%M:%S} UTC, which is in the future: "
+                "the clock of another clone is ahead, or this one's is behind (see: date); try again then"
+            )
+        while last >= int(time.time()):
             time.sleep(0.1)
-        gto.api.assign(str(self.root), NAME, CHAMPION, version=version.name, message=message, force=True)
+        with _one_error():
+            gto.api.assign(str(self.root), NAME, CHAMPION, version=version.name, message=message, force=True)
         del self._events
 
     @cached_property
@@ -224,11 +269,25 @@ class Registry:
         )
         return sorted(_parse(text), key=lambda event: event.order)
 
-    def _git(self, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False)
+    def _git(self, *arguments: str, check: bool = True, index: Path | None = None) -> str:
+        env = os.environ | {"GIT_INDEX_FILE": str(index)} if index else None
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, env=env, capture_output=True, text=True, check=False
+        )
         if check and done.returncode != 0:
             raise ValueError(f"git {arguments[0]} failed: {done.stderr.strip()}")
         return done.stdout.removesuffix("\n") if done.returncode == 0 else ""
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    from gto.exceptions import GTOException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        yield
+    except (GTOException, SCMError) as error:
+        raise ValueError(f"cannot make a tag: {error}; see: git tag --list '{NAME}*'") from error
 
 
 def _parse(text: str) -> Iterator[_Event]:
