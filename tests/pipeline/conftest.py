@@ -41,7 +41,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Pa
             "device": "cpu",
             "checkpoint_every": 10,
         },
-        promote={"min_gain_over_baseline": -1.0},
+        promote={"min_accuracy": 0.0, "min_gain_over_baseline": -1.0},
     )
     commit(project)
     return project
