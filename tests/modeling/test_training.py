@@ -48,7 +48,7 @@ def test_the_model_learns(tiny_encoder: Path, splits: Splits, params: MakeParams
     _, events = run(tiny_encoder, splits, params(epochs=15), tmp_path)
     epochs = [event for event in events if isinstance(event, Epoch)]
     assert epochs[-1].train_loss < epochs[0].train_loss / 2
-    assert epochs[-1].validation_accuracy > 0.9
+    assert epochs[-1].validation_accuracy > 0.75  # chance is a third
 
 
 def test_two_runs_end_in_the_same_bits(
