@@ -1,7 +1,7 @@
 # Every target sets up what it needs. Needs git, and Python 3.11 to 3.13 (make PYTHON=python3.12 to choose one).
 PYTHON ?= python3
 BIN := .venv/bin
-# Two makes in one checkout must not fill one .venv at once; where there is no flock, make itself is the lock.
+# Two makes in one checkout must not fill one .venv at once; where there is no flock (macOS), start one at a time.
 LOCKED := $(if $(shell command -v flock),flock .venv.lock,)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
