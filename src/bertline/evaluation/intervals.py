@@ -9,7 +9,7 @@ Percentile intervals are a little narrow when a class has only a handful of rows
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -31,23 +31,27 @@ class Interval:
     high: float
 
 
+class Settings(TypedDict):
+    """How an interval is estimated: number of resamples, level (0.95 for 95 %), seed of the draws."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+
 def interval(
     expected: Integers,
     predicted: Integers,
     n_classes: int,
     metric: Metric,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    **settings: Unpack[Settings],
 ) -> Interval:
     """Return `metric` of class indices `predicted` [N] against `expected` [N], with its interval.
 
     Macro-F1 is the mean F1 of the classes that occur in `expected` (scikit-learn's `f1_score` with
     `labels=np.unique(expected)`); a resample that misses a rare class averages over the others.
     """
-    rows = (expected, predicted)
-    return _bootstrap(rows, n_classes, metric, resamples=resamples, confidence=confidence, seed=seed)
+    return _bootstrap((expected, predicted), n_classes, metric, **settings)
 
 
 def paired_difference(
@@ -56,24 +60,17 @@ def paired_difference(
     predicted_b: Integers,
     n_classes: int,
     metric: Metric,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    **settings: Unpack[Settings],
 ) -> Interval:
     """Return `metric` of a minus `metric` of b on the same rows, all [N]; both see the same resamples."""
-    rows = (expected, predicted_a, predicted_b)
-    return _bootstrap(rows, n_classes, metric, resamples=resamples, confidence=confidence, seed=seed)
+    return _bootstrap((expected, predicted_a, predicted_b), n_classes, metric, **settings)
 
 
 def _bootstrap(
     rows: tuple[Integers, ...],
     n_classes: int,
     metric: Metric,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    **settings: Unpack[Settings],
 ) -> Interval:
     n_rows = len(rows[0])
     assert n_rows > 0, "no rows to resample"
@@ -81,7 +78,8 @@ def _bootstrap(
     distinct, counts = np.unique(np.ravel_multi_index(rows, shape), return_counts=True)
     cells = np.unravel_index(distinct, shape)
     value = _statistic(counts[np.newaxis], cells, n_classes, metric)
-    draw = np.random.default_rng(seed)
+    resamples, confidence = settings["resamples"], settings["confidence"]
+    draw = np.random.default_rng(settings["seed"])
     chunk = max(1, _NUMBERS_AT_ONCE // (len(distinct) + 3 * n_classes))
     statistics = np.empty(resamples)
     for start in range(0, resamples, chunk):

@@ -1,17 +1,15 @@
 """The numbers of an evaluation, computed once: what metrics.json holds and every picture and page shows."""
 
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
-from bertline.evaluation.intervals import Interval, Metric, interval, paired_difference
+from bertline.evaluation.intervals import Interval, Metric, Settings, interval, paired_difference
 from bertline.evaluation.metrics import per_class, scores
 from bertline.evaluation.predictions import Predictions, check_same_rows
 
 DIGITS = 6  # more would only record the noise of floating point
 
 
-def summarize(
-    candidate: Predictions, baseline: Predictions, *, resamples: int, confidence: float, seed: int
-) -> dict[str, Any]:
+def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[Settings]) -> dict[str, Any]:
     """Return metrics.json: both models with intervals, their paired difference, and the candidate by class.
 
     Raises:
@@ -20,14 +18,13 @@ def summarize(
     """
     check_same_rows(candidate, baseline)
     assert candidate.classes == baseline.classes, "both were trained on the same rows"
-    bootstrap: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
 
     def model(predictions: Predictions) -> dict[str, float]:
         others = scores(predictions)
         numbers: dict[str, float] = {}
         for metric in get_args(Metric):
             found = interval(
-                predictions.expected, predictions.predicted, len(predictions.classes), metric, **bootstrap
+                predictions.expected, predictions.predicted, len(predictions.classes), metric, **settings
             )
             numbers |= {metric: others.pop(metric)} | _ends(metric, found)
         return numbers | others
@@ -40,12 +37,12 @@ def summarize(
             baseline.predicted,
             len(candidate.classes),
             metric,
-            **bootstrap,
+            **settings,
         )
         difference |= {metric: found.value} | _ends(metric, found)
     document = {
         "rows": len(candidate.ids),
-        "confidence": confidence,
+        "confidence": settings["confidence"],
         "candidate": model(candidate),
         "baseline": model(baseline),
         "difference": difference,

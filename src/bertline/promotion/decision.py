@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertline.evaluation.intervals import Integers, Interval, interval, paired_difference
+from bertline.evaluation.intervals import Integers, Interval, Settings, interval, paired_difference
 from bertline.evaluation.predictions import Predictions, check_same_rows
 from bertline.params.promote import Params
 
@@ -75,15 +75,7 @@ def mcnemar(expected: Integers, predicted_a: Integers, predicted_b: Integers) ->
 
 
 def _accuracy(params: Params, expected: Integers, predicted: Integers, n_classes: int) -> Gate:
-    accuracy = interval(
-        expected,
-        predicted,
-        n_classes,
-        "accuracy",
-        resamples=params.resamples,
-        confidence=params.confidence,
-        seed=params.seed,
-    )
+    accuracy = interval(expected, predicted, n_classes, "accuracy", **_settings(params))
     return Gate(
         name="accuracy",
         passed=accuracy.value >= params.min_accuracy,
@@ -94,16 +86,11 @@ def _accuracy(params: Params, expected: Integers, predicted: Integers, n_classes
 
 
 def _difference(params: Params, expected: Integers, a: Integers, b: Integers, n_classes: int) -> Interval:
-    return paired_difference(
-        expected,
-        a,
-        b,
-        n_classes,
-        "macro_f1",
-        resamples=params.resamples,
-        confidence=params.confidence,
-        seed=params.seed,
-    )
+    return paired_difference(expected, a, b, n_classes, "macro_f1", **_settings(params))
+
+
+def _settings(params: Params) -> Settings:
+    return {"resamples": params.resamples, "confidence": params.confidence, "seed": params.seed}
 
 
 def _gain(params: Params, gain: Interval) -> Gate:
