@@ -75,13 +75,13 @@ def test_dvc_and_gto_know_the_experiment(project: Path) -> None:
 @pytest.mark.parametrize("step", ["read-tree", "add", "write-tree", "commit-tree", "update-ref"])
 def test_a_process_killed_while_it_saves_leaves_the_checkout_as_it_was(project: Path, step: str) -> None:
     program = (
-        "import os; from pathlib import Path; from bertline.promotion.registry import Registry\n"
-        "real = Registry._git\n"
-        "def killed(self, *arguments, **options):\n"
-        "    done = real(self, *arguments, **options)\n"
+        "import os; from pathlib import Path; from bertline.promotion import experiments, registry\n"
+        "real = experiments.git\n"
+        "def killed(root, *arguments, **options):\n"
+        "    done = real(root, *arguments, **options)\n"
         f"    return os._exit(9) if arguments[0] == {step!r} else done\n"
-        "Registry._git = killed\n"
-        "Registry(Path.cwd()).save_experiment('run')"
+        "experiments.git = killed\n"
+        "registry.Registry(Path.cwd()).save_experiment('run')"
     )
 
     def state() -> tuple[str, str, str, bytes]:

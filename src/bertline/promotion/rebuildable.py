@@ -5,8 +5,9 @@ A finished run is saved as a DVC experiment and promoted as a git tag: both name
 
 import os
 import re
-import subprocess
 from pathlib import Path
+
+from bertline.promotion.git import git
 
 # What a retraining and its user change from run to run; `save_experiment` keeps it.
 _CHANGING = re.compile(r"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore")
@@ -34,13 +35,13 @@ def require_taggable(root: Path) -> None:
 
 
 def _check_repository(root: Path) -> None:
-    top = _git(root, "rev-parse", "--show-toplevel")
+    top = git(root, "rev-parse", "--show-toplevel", check=False)
     if top != str(root.resolve()):  # also where a zip was unpacked inside another repository
         raise ValueError(
             f"{root} is not a git repository, and a model is versioned by git tags; "
             "clone the project, or run: git init && git add -A && git commit -m 'Start'"
         )
-    if not _git(root, "rev-parse", "--verify", "--quiet", "HEAD"):
+    if not git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
         raise ValueError("the repository has no commit yet; run: git add -A && git commit -m 'Start'")
     if not (root / ".dvc").is_dir():
         raise ValueError(f"{root} is not a DVC project; run: dvc init")
@@ -51,14 +52,14 @@ def _check_identity(root: Path) -> None:
     for part, example in (("name", "Your Name"), ("email", "you@example.com")):
         roles = ("AUTHOR", "COMMITTER")
         from_environment = all(os.environ.get(f"GIT_{role}_{part.upper()}") for role in roles)
-        if not from_environment and not _git(root, "config", f"user.{part}"):
+        if not from_environment and not git(root, "config", f"user.{part}", check=False):
             raise ValueError(
                 f"git does not know who you are; run: git config --global user.{part} '{example}'"
             )
 
 
 def _check_clean(root: Path) -> None:
-    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z")
+    status = git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z")
     for entry in filter(None, status.split("\0")):
         new, path = entry.startswith("??"), entry[3:]
         if _CHANGING.fullmatch(path) or (new and not path.startswith(_CODE)):
@@ -72,9 +73,3 @@ def _check_clean(root: Path) -> None:
             f"{path} {state}, so the model could not be rebuilt from its version; run: {command} "
             "(`dvc repro` runs the pipeline without promotion)"
         )
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git says, or "" where it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.removesuffix("\n") if done.returncode == 0 else ""

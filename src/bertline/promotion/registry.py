@@ -7,10 +7,8 @@ a git remote: share them with `git push --tags`.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +21,9 @@ from typing import Any
 
 from dvc.repo import Repo
 from ruamel.yaml import YAML
+
+from bertline.promotion.experiments import commit_experiment
+from bertline.promotion.git import git
 
 NAME = "text-classifier"  # in the artifacts section of dvc.yaml
 MODEL = "models/candidate"  # its path there
@@ -64,7 +65,7 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        if self._git("rev-parse", "--show-toplevel", check=False) != str(self.root):
+        if git(self.root, "rev-parse", "--show-toplevel", check=False) != str(self.root):
             raise ValueError(
                 f"{root} is not the root of a git repository; run from the folder that holds dvc.yaml"
             )
@@ -81,8 +82,16 @@ class Registry:
         versions = {version.commit: version for version in self.versions()}
         if not versions:
             return []
-        found = self._git(
-            "grep", "--files-with-matches", "--fixed-strings", model, *versions, "--", "dvc.lock", check=False
+        found = git(
+            self.root,
+            "grep",
+            "--files-with-matches",
+            "--fixed-strings",
+            model,
+            *versions,
+            "--",
+            "dvc.lock",
+            check=False,
         )
         return [versions[line.partition(":")[0]] for line in found.splitlines()]
 
@@ -137,7 +146,7 @@ class Registry:
 
     def params(self, version: Version) -> Mapping[str, Any]:
         """Return the sections of the params.yaml saved with `version`; none if it has no such file."""
-        document = YAML(typ="safe").load(self._git("show", f"{version.commit}:params.yaml", check=False))
+        document = YAML(typ="safe").load(git(self.root, "show", f"{version.commit}:params.yaml", check=False))
         return document if isinstance(document, dict) else {}
 
     def fetch(self, version: Version) -> Path:
@@ -188,34 +197,19 @@ class Registry:
     def save_experiment(self, message: str) -> str:
         """Save the finished run as a DVC experiment, unless it already is, and return its commit.
 
-        Not by `dvc exp save`, which detaches HEAD while it works and blesses edited outputs: `dvc commit -f`.
-
         Raises:
             ValueError: git cannot do it; the message is its own.
         """
-        wanted = [self._git("hash-object", path) for path in _SAVED]
-        refs = self._git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
+        wanted = [git(self.root, "hash-object", path) for path in _SAVED]
+        refs = git(self.root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
         saved = [line.split()[1] for line in refs if not line.startswith("refs/exps/exec/")]
         for commit in [*(version.commit for version in self.versions()), *saved]:
             if (
-                self._git("rev-parse", *(f"{commit}:{path}" for path in _SAVED), check=False).split()
+                git(self.root, "rev-parse", *(f"{commit}:{path}" for path in _SAVED), check=False).split()
                 == wanted
             ):
                 return commit
-        with closing(Repo(str(self.root))) as repo:  # neither DVC nor git keeps these
-            uncached = [out.fs_path for stage in repo.index.stages for out in stage.outs if not out.use_cache]
-        head = self._git("rev-parse", "HEAD")
-        with TemporaryDirectory() as scratch:
-            index = Path(scratch, "index")
-            self._git("read-tree", head, index=index)
-            self._git("add", "--update", index=index)
-            new = self._git("ls-files", "--others", "--exclude-standard", "-z", "--", "*.dvc", index=index)
-            paths = (*_SAVED, *uncached, *filter(None, new.split("\0")))
-            self._git("add", "--force", "--", *paths, index=index)
-            tree = self._git("write-tree", index=index)
-        commit = self._git("commit-tree", "-p", head, "-m", message, tree)
-        self._git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/run-{tree[:7]}", commit)
-        return commit
+        return commit_experiment(self.root, _SAVED, message)
 
     def register(self, commit: str, message: str) -> Version:
         """Give the experiment at `commit` the next version, unless it already has one.
@@ -264,19 +258,10 @@ class Registry:
     def _events(self) -> list[_Event]:
         """The registry's tags: registrations, then assignments in the order they were made."""
         fields = "%00".join(("%(refname:strip=2)", "%(*objectname)", "%(creatordate:unix)", "%(contents)"))
-        text = self._git(
-            "for-each-ref", f"--format={fields}%01", f"refs/tags/{NAME}@*", f"refs/tags/{NAME}#*"
+        text = git(
+            self.root, "for-each-ref", f"--format={fields}%01", f"refs/tags/{NAME}@*", f"refs/tags/{NAME}#*"
         )
         return sorted(_parse(text), key=lambda event: event.order)
-
-    def _git(self, *arguments: str, check: bool = True, index: Path | None = None) -> str:
-        env = os.environ | {"GIT_INDEX_FILE": str(index)} if index else None
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.root, env=env, capture_output=True, text=True, check=False
-        )
-        if check and done.returncode != 0:
-            raise ValueError(f"git {arguments[0]} failed: {done.stderr.strip()}")
-        return done.stdout.removesuffix("\n") if done.returncode == 0 else ""
 
 
 @contextmanager
