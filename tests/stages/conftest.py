@@ -2,12 +2,9 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+from tiny import write_params
 
 
 @pytest.fixture
@@ -16,11 +13,7 @@ def set_params(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def set_params(section=None, **knobs):
-        document = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))
-        if section is not None:
-            document[section] |= knobs
-        with Path("params.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(document, file)
+        write_params(tmp_path, **({section: knobs} if section else {}))
 
     set_params()
     return set_params
