@@ -24,6 +24,7 @@ lint: setup  ## ruff, mypy and the import contracts
 bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.drivers
 	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.data
 
 ui: setup  ## start a Prefect server on loopback, whose page shows every run
 	@$(BIN)/prefect server start --host 127.0.0.1

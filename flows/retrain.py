@@ -1,16 +1,17 @@
-"""The retraining: preflight, the pipeline of dvc.yaml, the verdict on its model, and the promotion.
+"""The retraining: preflight, new data, the pipeline of dvc.yaml, the verdict on its model, and the promotion.
 
 `python -m flows.retrain` runs it here and now; prefect.yaml deploys it. Guarantees: at most one run per
 checkout; a model that is not promoted changes nothing outside the pipeline's outputs; run again after an
-interruption, it goes on from there. Nothing is retried: what failed is shown.
+interruption, it goes on from there. Nothing but the fetch is retried: what failed is shown.
 """
 
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -21,7 +22,8 @@ from bertline.promotion import promote as promotion
 from bertline.promotion.exclusive import only_run
 from flows import console, preflight
 from flows.bridge import StageError, run_pipeline
-from flows.summary import Summary
+from flows.fetch import fetch_if_asked
+from flows.summary import Data, Summary
 
 
 @flow(name="retrain")
@@ -30,7 +32,8 @@ def retrain() -> Summary:
     root = Path.cwd()
     with only_run(root):
         preflight.check(root)
-        states = run_pipeline(root)
+        fetch_if_asked(root)
+        states = _run_pipeline(root)
         judgement = judge(root, wait_for=[*states.values()][-1:])
         version: str | None = promote(root, judgement) if judgement.promote else None
         summary = Summary.read(
@@ -42,6 +45,23 @@ def retrain() -> Summary:
     create_table_artifact(summary.metrics_table(), key="metrics", description="On the test split")
     create_markdown_artifact(summary.markdown(), key="verdict", description=summary.verdict)
     return summary
+
+
+def _run_pipeline(root: Path) -> dict[str, State[Any]]:
+    """Run the pipeline; the verdict on its data becomes an artifact, also if it stopped the run."""
+    try:
+        states = run_pipeline(root)
+    except StageError as error:
+        if str(error).startswith("error: validate: the batch is stopped"):  # then its report is of this batch
+            _show_data(root)
+        raise
+    _show_data(root)
+    return states
+
+
+def _show_data(root: Path) -> None:
+    data = Data.read(root)
+    create_markdown_artifact(data.markdown(), key="validation", description=data.headline)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)

@@ -17,8 +17,54 @@ from bertline.promotion.registry import METRICS, MODEL
 REPORT = "reports/evaluation/report.html"
 INGEST = "reports/ingest.json"
 VALIDATION = "reports/validation/verdict.json"
+VALIDATION_PAGE = "reports/validation/index.html"
+SPLIT = "reports/split/summary.json"
 _MODELS = {"candidate": "BERT", "baseline": "TF-IDF"}
 _MEASURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What became of the lines that came in, and what `validate` says of them."""
+
+    ingested: Mapping[str, Any]
+    validated: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, root: Path) -> "Data":
+        """Read the reports of `ingest` and `validate` in `root`; FileNotFoundError if one is missing."""
+        return cls(ingested=_read(root / INGEST), validated=_read(root / VALIDATION))
+
+    @property
+    def headline(self) -> str:
+        """Whether the batch may be trained on."""
+        return "the batch passed" if self.validated["passed"] else "the batch was stopped"
+
+    def warnings(self) -> list[str]:
+        """Return a line on each expectation that failed without stopping the batch."""
+        return [
+            f"{each['name']} is {_observed(each)} (allowed: {each['allowed']})"
+            + (f": {each['detail']}" if each["detail"] else "")
+            for each in self.validated["expectations"]
+            if each["severity"] == "warn" and not each["passed"]
+        ]
+
+    def markdown(self) -> str:
+        """Return the account of the rows and a table of the expectations."""
+        found, judged = self.ingested, self.validated
+        account = (
+            f"{found['lines_in']:,} lines read = {found['duplicates']:,} exact duplicates "
+            f"+ {judged['rows_kept']:,} rows kept ({judged['rows_released']:,} of them released) "
+            f"+ {judged['rows_quarantined']:,} quarantined"
+        )
+        table = [("expectation", "severity", "observed", "allowed", "verdict", "what it means")]
+        for each in judged["expectations"]:
+            verdict = "met" if each["passed"] else "**failed**"
+            observed = f"{_observed(each)} rows" if each["severity"] == "row" else _observed(each)
+            table.append((each["name"], each["severity"], observed, each["allowed"], verdict, each["detail"]))
+        table.insert(1, ("---",) * 6)
+        rows = "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in table)
+        return f"## Validation: {self.headline}\n\n{account}\n\n{rows}\n\nReport: `{VALIDATION_PAGE}`\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +72,8 @@ class Summary:
     """One retraining: its data, its numbers and its verdict."""
 
     stages: Mapping[str, str]  # name to state: Completed, Restored or Cached
-    rows: Mapping[str, int]  # in, duplicates, quarantined
+    rows: Mapping[str, int]  # in, duplicates, quarantined, near-duplicates set aside
+    warnings: list[str]
     metrics: Mapping[str, Any]
     verdict: str
     reasons: str
@@ -37,17 +84,17 @@ class Summary:
         cls, root: Path, *, stages: Mapping[str, str], judgement: Judgement, version: str | None
     ) -> "Summary":
         """Collect the reports in `root`; `version` is what the candidate became, if it was promoted."""
-        ingested, validated, metrics = (
-            json.loads((root / path).read_text("utf-8")) for path in (INGEST, VALIDATION, METRICS)
-        )
+        data = Data.read(root)
         return cls(
             stages=stages,
             rows={
-                "in": ingested["lines_in"],
-                "duplicates": ingested["duplicates"],
-                "quarantined": validated["rows_quarantined"],
+                "in": data.ingested["lines_in"],
+                "duplicates": data.ingested["duplicates"],
+                "quarantined": data.validated["rows_quarantined"],
+                "near-duplicates set aside": _read(root / SPLIT)["set_aside"],
             },
-            metrics=metrics,
+            warnings=data.warnings(),
+            metrics=_read(root / METRICS),
             verdict=f"promoted: {version} is the champion now" if version else judgement.headline,
             reasons=judgement.reasons,
             champion=version or judgement.champion,
@@ -68,6 +115,7 @@ class Summary:
         sections = {
             "stages": stages,
             "rows": rows,
+            "warned": self.warnings,
             "test": numbers,
             "verdict": [self.verdict, *self.reasons.splitlines()],
             "report": [REPORT],
@@ -103,6 +151,29 @@ class Summary:
             f"{folder}bertline history",
             "make ui",
         ]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _observed(outcome: Mapping[str, Any]) -> str:
+    match outcome["observed"]:
+        case dict() as rows:
+            return f"{min(rows.values(), default=0):,} in the smallest class"
+        case int() as number:
+            return f"{number:,}"
+        case float() as number:
+            if number.is_integer():
+                return f"{number:,.0f}"
+            return f"{number:.3g}" if number >= 0.001 else "below 0.001"
+        case other:
+            return "missing" if other is None else str(other)
+
+
+def _cell(text: str) -> str:
+    """Return `text` as it may stand in a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:

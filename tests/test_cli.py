@@ -43,7 +43,7 @@ def bertline(*arguments: str, stdin: str = "", status: int = 0) -> str:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("predict", "promote", "rollback", "history"):
+    for command in ("predict", "fetch", "promote", "rollback", "history", "quarantine"):
         assert f"bertline {command}" in bertline(command, "--help")
 
 

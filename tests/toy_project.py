@@ -31,11 +31,19 @@ if stage == "ingest":
     write("data/ingested/rows.txt", Path("raw.txt").read_text())
     write("reports/ingest.json", json.dumps({"lines_in": 300, "duplicates": 2, "rows_out": 298}))
 elif stage == "validate":
-    if "bad" in Path("data/ingested/rows.txt").read_text():
-        sys.exit("error: validate: the batch is bad\\n  labels: one, at least two are needed")
-    write("data/validated/rows.txt", "rows")
-    verdict = {"passed": True, "rows_in": 298, "rows_kept": 297, "rows_quarantined": 1}
+    bad = "bad" in Path("data/ingested/rows.txt").read_text()
+    expectation = {"column": "label", "severity": "batch", "allowed": "at least 2", "detail": ""}
+    drift = {"severity": "warn", "allowed": "at most 0.2", "detail": "spam is 41 % | 8 % before"}
+    verdict = {"passed": not bad, "rows_in": 298, "rows_kept": 297, "rows_quarantined": 1, "rows_released": 0,
+        "expectations": [
+            expectation | {"name": "labels", "passed": not bad, "observed": 1 if bad else 2},
+            expectation | drift | {"name": "drift_labels", "passed": False, "observed": 0.31},
+        ]}
     write("reports/validation/verdict.json", json.dumps(verdict))
+    if bad:
+        sys.exit("error: validate: the batch is stopped\\n  labels: one, at least two are needed")
+    write("data/validated/rows.txt", "rows")
+    write("reports/split/summary.json", json.dumps({"set_aside": 12}))
 elif stage == "finetune":
     epochs = next(line.split()[1] for line in open("params.yaml") if "epochs:" in line)
     print("epoch 1 of", epochs)
@@ -71,7 +79,7 @@ stages:
   validate:
     cmd: python stages.py validate
     deps: [data/ingested]
-    outs: [data/validated, reports/validation]
+    outs: [data/validated, reports/validation, reports/split]
   finetune:
     cmd: python stages.py finetune
     deps: [data/validated]

@@ -4,6 +4,7 @@ Imports wait until a command needs them, so that `bertline --help` is quick.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from bertline.quality import commands as quarantine
 
 
 class _OneLineErrors(TyperGroup):
@@ -34,6 +37,7 @@ app = typer.Typer(
     help="Use and govern the text classifier of the current folder, the one that holds dvc.yaml.",
     epilog='Examples: bertline predict "How far is the moon?"; bertline promote --dry-run; bertline rollback',
 )
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')
@@ -58,6 +62,26 @@ def predict(
             )
         else:
             print(f"{best}\t{probabilities[best]:.3f}\t{text}")
+
+
+@app.command(epilog="Example: bertline fetch && dvc repro")
+def fetch() -> None:
+    """Bring what fetch.source of params.yaml names into data/incoming/, as the flow does first."""
+    from bertline.fetching.fetch import fetch as bring
+    from bertline.params.fetch import Params
+    from bertline.params.loading import load_params
+    from bertline.promotion.exclusive import only_run
+
+    params = load_params(Params)
+    if params.source is None:
+        print("fetch.source in params.yaml is null: nothing to fetch")
+        return
+    with only_run(Path.cwd()):
+        landed = bring(params, os.environ.get)
+    for each in landed:
+        print(each)
+    if not landed:
+        print("no new rows")
 
 
 @app.command(epilog="Examples: bertline promote --dry-run; bertline promote")

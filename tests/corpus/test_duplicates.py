@@ -1,37 +1,54 @@
+from pathlib import Path
+
 import pyarrow as pa
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertline.corpus.duplicates import drop_duplicates, labels_per_text
-from bertline.corpus.rows import content_key
+from bertline.corpus.duplicates import contradicting, drop_duplicates
+from bertline.corpus.rows import CHUNK, ROWS, content_id, content_key, make_rows, with_ids, write_rows
 
 
-def table(*pairs):
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def written(*pairs, text_pair=None):
     texts, labels = zip(*pairs, strict=True) if pairs else ((), ())
-    return pa.table({"text": pa.array(texts, pa.string()), "label": pa.array(labels, pa.string())})
+    write_rows(with_ids(make_rows(texts, labels, text_pair=text_pair)), Path("rows.parquet"))
+    return Path("rows.parquet")
 
 
-def pairs_of(rows):
+def unique(path):
+    rows = pa.concat_tables([ROWS.empty_table(), *drop_duplicates(path)])
     return list(zip(rows["text"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
 
 def test_the_first_of_several_duplicates_is_kept_in_place():
-    rows = table(("b", "x"), ("A", "x"), ("a ", "x"), ("c", "x"), ("B", "x"))
-    assert pairs_of(drop_duplicates(rows)) == [("b", "x"), ("A", "x"), ("c", "x")]
+    path = written(("b", "x"), ("A", "x"), ("a ", "x"), ("c", "x"), ("B", "x"))
+    assert unique(path) == [("b", "x"), ("A", "x"), ("c", "x")]
 
 
 def test_the_same_text_with_another_label_is_no_duplicate():
-    rows = table(("a", "x"), ("a", "y"))
-    assert drop_duplicates(rows).equals(rows)
+    assert unique(written(("a", "x"), ("a", "y"))) == [("a", "x"), ("a", "y")]
+
+
+def test_the_same_text_with_another_second_text_is_no_duplicate():
+    assert len(unique(written(("a", "x"), ("a", "x"), ("a", "x"), text_pair=["b", "c", "B"]))) == 2
 
 
 def test_null_and_blank_rows_are_never_duplicates():
-    rows = table(
-        (None, "x"), (None, "x"), ("a", None), ("a", None), (" ", "x"), (" ", "x"), ("a", ""), ("a", "")
-    )
-    assert drop_duplicates(rows).equals(rows)
+    pairs = [(None, "x"), (None, "x"), ("a", None), ("a", None), (" ", "x"), (" ", "x"), ("a", ""), ("a", "")]
+    assert unique(written(*pairs)) == pairs
 
 
+def test_a_duplicate_in_a_later_chunk_is_found():
+    pairs = [(str(number), "x") for number in range(CHUNK + 5)]
+    assert unique(written(*pairs, ("7", "x"), ("new", "x"))) == [*pairs, ("new", "x")]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "A", "b ", "b", "c", "", None]), st.sampled_from(["x", "y", None]))
@@ -44,15 +61,15 @@ def test_duplicates_are_what_a_plain_loop_finds(pairs):
         if key[0] == "" or label is None or key not in seen:
             expected.append((text, label))
         seen.add(key)
-    assert pairs_of(drop_duplicates(table(*pairs))) == expected
+    assert unique(written(*pairs)) == expected
 
 
-def test_labels_per_text_counts_the_labels_of_one_content():
-    rows = table(("a", "x"), ("b", "x"), ("A ", "y"), ("b", "x"))
-    assert labels_per_text(rows).to_pylist() == [2, 1, 2, 1]
+def test_contents_with_several_labels_contradict():
+    path = written(("a", "x"), ("b", "x"), ("A ", "y"), ("b", "x"), (None, "x"), (None, "y"))
+    assert contradicting(path).to_pylist() == [content_id("a")]
 
 
 def test_null_blank_and_unknown_labels_do_not_contradict_a_sound_one():
-    rows = table(("a", "x"), ("a", None), ("a", " "), ("a", "typo"))
-    assert labels_per_text(rows, ["x", "y"]).to_pylist() == [1, 1, 1, 1]
-    assert labels_per_text(rows).to_pylist() == [2, 2, 2, 2]
+    path = written(("a", "x"), ("a", None), ("a", ""), ("a", "typo"))
+    assert contradicting(path, ["x", "y"]).to_pylist() == []
+    assert contradicting(path).to_pylist() == [content_id("a")]

@@ -4,14 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertline.corpus.rows import ROWS, content_key, read_rows, with_ids, write_rows
+from bertline.corpus.rows import (
+    CHUNK,
+    ROWS,
+    SOURCED,
+    Identifier,
+    content_id,
+    content_key,
+    inputs,
+    is_multi_label,
+    make_rows,
+    read_chunks,
+    read_rows,
+    with_ids,
+    write_rows,
+)
 
 
 def rows(*pairs):
     texts, labels = zip(*pairs, strict=True)
-    columns = {"text": pa.array(texts, pa.string()), "label": pa.array(labels, pa.string())}
-    stamps = pa.nulls(len(pairs), ROWS.field("timestamp").type)
-    return with_ids(pa.table({**columns, "source": ["test"] * len(pairs), "timestamp": stamps}))
+    return with_ids(make_rows(texts, labels, source="test", batch="b"))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +38,7 @@ def rows(*pairs):
 )
 def test_case_white_space_and_unicode_form_do_not_change_a_content_key(one, other):
     assert content_key(one) == content_key(other)
+    assert content_id(one, "pair") == content_id(other, "PAIR")
 
 
 def test_punctuation_changes_a_content_key():
@@ -35,6 +48,24 @@ def test_punctuation_changes_a_content_key():
 @given(st.text())
 def test_the_content_key_of_a_content_key_is_itself(text):
     assert content_key(content_key(text)) == content_key(text)
+
+
+def test_the_second_text_of_a_pair_changes_the_content():
+    assert len({content_id("a"), content_id("a", "b"), content_id("a", ""), content_id("a b")}) == 4
+
+
+@pytest.mark.parametrize("text", [None, "", " \n"])
+def test_a_null_or_blank_text_has_no_content(text):
+    assert content_id(text) is None
+    assert content_id(text, "pair") is None
+
+
+def test_one_value_is_repeated_and_a_missing_one_is_null():
+    table = make_rows(["a", "b"], "x", source="s", side="test")
+    assert table.schema == SOURCED
+    assert table["label"].to_pylist() == ["x", "x"]
+    assert table["side"].to_pylist() == ["test", "test"]
+    assert table["fault"].null_count == table["timestamp"].null_count == 2
 
 
 def test_an_id_depends_on_text_and_label_only():
@@ -53,15 +84,55 @@ def test_the_documented_id_stays_what_it_is():
     assert rows(("What ?", "DESC"))["id"][0].as_py() == "f2881ec9fbbc6159de1403240d789382"
 
 
+def test_the_id_of_a_pair_depends_on_both_texts():
+    pairs = make_rows(["a", "a", "a"], "x", text_pair=["b", "c", None])
+    assert len(set(with_ids(pairs)["id"].to_pylist())) == 3
+
+
 def test_rows_without_text_or_label_still_have_ids_of_their_own():
     table = rows((None, "x"), (None, "x"), ("a", None), ("a", None), (None, None), (None, None), ("a", "x"))
     assert len(set(table["id"].to_pylist())) == len(table)
 
 
+def test_ids_do_not_depend_on_the_chunks_rows_come_in():
+    table = make_rows([None, "a", None, "", "", "a"], ["x", None, "x", "", "", None])
+    identify = Identifier().identify
+    chunks = [identify(table.slice(start, 2)) for start in range(0, 6, 2)]
+    assert pa.concat_tables(chunks) == with_ids(table)
+
+
+def test_the_input_of_a_pair_is_both_texts():
+    assert inputs(make_rows(["a", "c"], "x", text_pair=["b", None])) == [("a", "b"), "c"]
+
+
 def test_what_is_written_is_read_back(tmp_path):
     table = rows(("a", "x"), (None, None))
-    write_rows(table, tmp_path / "new" / "rows.parquet")
+    assert write_rows(table, tmp_path / "new" / "rows.parquet") == 2
     assert read_rows(tmp_path / "new" / "rows.parquet").equals(table)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_file_says_whether_its_rows_have_several_labels(tmp_path, multi_label):
+    write_rows(rows(("a", "x")), tmp_path / "rows.parquet", multi_label=multi_label)
+    assert is_multi_label(tmp_path / "rows.parquet") == multi_label
+
+
+def test_no_rows_are_written_and_read_back(tmp_path):
+    assert write_rows([], tmp_path / "rows.parquet") == 0
+    assert read_rows(tmp_path / "rows.parquet").equals(ROWS.empty_table())
+
+
+def test_the_bytes_of_a_file_do_not_depend_on_chunks(tmp_path):
+    table = rows(*((str(number), "x") for number in range(CHUNK + 10)))
+    write_rows(table, tmp_path / "whole.parquet")
+    write_rows([table.slice(0, 7), table.slice(7, 0), table.slice(7)], tmp_path / "parts.parquet")
+    assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "parts.parquet").read_bytes()
+
+
+def test_rows_are_read_in_chunks_and_only_the_columns_asked_for(tmp_path):
+    write_rows(rows(*((str(number), "x") for number in range(CHUNK + 10))), tmp_path / "rows.parquet")
+    chunks = list(read_chunks(tmp_path / "rows.parquet", columns=["text"]))
+    assert [(chunk.num_rows, chunk.column_names) for chunk in chunks] == [(CHUNK, ["text"]), (10, ["text"])]
 
 
 def test_a_missing_file_is_an_error_that_names_the_command(tmp_path):
@@ -77,7 +148,9 @@ def test_a_file_that_is_not_parquet_is_an_error(tmp_path):
 
 def test_other_columns_are_an_error_that_names_them(tmp_path):
     pq.write_table(pa.table({"id": ["1"], "body": ["a"]}), tmp_path / "rows.parquet")
-    with pytest.raises(ValueError, match="has columns id: string, body: string; expected id: string, text"):
+    with pytest.raises(
+        ValueError, match="has columns id: string, body: string; expected id: string, content"
+    ):
         read_rows(tmp_path / "rows.parquet")
 
 

@@ -4,9 +4,11 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bertline.evaluation.curves import Curves
+from bertline.evaluation.label_issues import LabelIssues
 from bertline.evaluation.plots import draw
 from bertline.evaluation.predictions import Predictions
 from bertline.evaluation.report import most_confident_mistakes, render, slices_by_length
@@ -47,10 +49,20 @@ def _predictions(classes: tuple[str, ...], seed: int, rows: int = 80) -> Predict
     )
 
 
-def _page(classes: tuple[str, ...], texts: list[str]) -> str:
+def _issues(texts: list[str], label: str = "a", source: str = "raw.csv") -> LabelIssues:
+    columns = {name: [label] * len(texts) for name in ("id", "given", "suggested")}
+    columns |= {"side": ["train"] * len(texts), "text": texts, "source": [source] * len(texts)}
+    worst = pa.table(columns).append_column("score", [[i / 1000 for i in range(len(texts))]])
+    return LabelIssues(
+        found={"test": 0, "train": 2 * len(texts)}, rows={"test": 80, "train": 4000}, worst=worst
+    )
+
+
+def _page(classes: tuple[str, ...], texts: list[str], issues: LabelIssues | None = None) -> str:
     candidate, baseline = _predictions(classes, 1), _predictions(classes, 2)
     metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
-    return render(metrics, candidate, texts, draw(candidate, baseline, metrics, CURVES), CURVES)
+    png = draw(candidate, baseline, metrics, CURVES)
+    return render(metrics, candidate, texts, issues or _issues(texts), png, CURVES)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +92,24 @@ def test_the_picture_does_not_follow_the_settings_of_the_user(monkeypatch: pytes
 
 
 def test_texts_and_labels_are_escaped():
-    page = _page((EVIL, "plain"), [EVIL] * 80)
+    page = _page((EVIL, "plain"), [EVIL] * 80, _issues([EVIL] * 3, EVIL, EVIL))
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 10
+
+
+def test_doubtful_labels_are_counted_and_the_most_suspicious_shown():
+    page = _page(("a", "b"), ["text"] * 80, _issues([f"doubtful {i}" for i in range(60)]))
+    assert "0 of 80 test rows, 120 of 4,000 train rows" in page
+    shown = re.findall(r"doubtful \d+", page)
+    assert shown == [f"doubtful {i}" for i in range(30)]
+    assert "the 30 most suspicious; the first 60 of 120 are in label_issues.csv" in page
+    assert "raw.csv" in page
+
+
+def test_no_doubtful_label_is_said():
+    page = _page(("a", "b"), ["text"] * 80, _issues([]))
+    assert "None of 80 test rows and 4,000 train rows." in page
+    assert "Suggested" not in page
 
 
 def test_the_page_needs_no_network():
@@ -115,6 +142,11 @@ def test_mistakes_come_surest_first_and_hold_no_right_answer():
         ("three", "b", "a"),
         ("two", "a", "b"),
     ]
+
+
+def test_a_long_doubtful_text_is_cut():
+    page = _page(("a", "b"), ["text"] * 80, _issues(["x" * 5000]))
+    assert re.findall("x{20,}…?", page) == ["x" * 279 + "…"]
 
 
 def test_a_long_text_is_cut():

@@ -82,7 +82,7 @@ def test_a_failing_stage_shows_its_own_error_and_stops_what_follows(project: Pat
     change(project, "bad rows\n")
     with pytest.raises(StageError) as failure:
         drive(project, "failing")
-    message = "error: validate: the batch is bad\n  labels: one, at least two are needed"
+    message = "error: validate: the batch is stopped\n  labels: one, at least two are needed"
     assert str(failure.value) == message
     assert recorded("failing") == {
         "raw.txt.dvc": "Completed",

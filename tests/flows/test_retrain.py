@@ -16,7 +16,7 @@ from toy_project import REPOSITORY, run_in, set_epochs
 
 from bertline.promotion.registry import Registry
 from flows import retrain
-from flows.bridge import run_pipeline
+from flows.bridge import StageError, run_pipeline
 
 
 def test_a_retraining_promotes_the_first_model_and_says_so(
@@ -24,7 +24,8 @@ def test_a_retraining_promotes_the_first_model_and_says_so(
 ) -> None:
     assert retrain.main() == 0
     shown = capsys.readouterr().out
-    assert "300 in · 2 duplicates · 1 quarantined" in shown
+    assert "rows     300 in · 2 duplicates · 1 quarantined · 12 near-duplicates set aside" in shown
+    assert "warned   drift_labels is 0.31 (allowed: at most 0.2): spam is 41 %" in shown
     assert "candidate (BERT)    accuracy 0.900 [0.900, 0.900]" in shown
     assert "promoted: v1.0.0 is the champion now" in shown
     champion = Registry(fresh).champion()
@@ -47,6 +48,18 @@ def test_the_run_leaves_metrics_and_verdict_as_artifacts(project: Path) -> None:
     rows = json.loads(artifacts["metrics"])
     assert [row["model"] for row in rows] == ["candidate (BERT)", "baseline (TF-IDF)"]
     assert "reports/evaluation/report.html" in artifacts["verdict"]
+    assert "## Validation: the batch passed" in artifacts["validation"]
+
+
+def test_a_batch_that_is_stopped_leaves_its_verdict_as_an_artifact(project: Path) -> None:
+    (project / "raw.txt").unlink()
+    (project / "raw.txt").write_text("bad\n")
+    with pytest.raises(StageError):
+        retrain.retrain()
+    with get_client(sync_client=True) as client:
+        (newest, *_) = [each for each in client.read_artifacts() if each.key == "validation"]
+    assert newest.description == "the batch was stopped"
+    assert "| labels | batch | 1 | at least 2 | **failed** |" in newest.data
 
 
 def test_a_failing_stage_ends_with_its_one_error_and_status_1(
@@ -56,7 +69,7 @@ def test_a_failing_stage_ends_with_its_one_error_and_status_1(
     (project / "raw.txt").write_text("bad\n")
     assert retrain.main() == 1
     assert capsys.readouterr().err.splitlines()[-2:] == [
-        "error: validate: the batch is bad",
+        "error: validate: the batch is stopped",
         "  labels: one, at least two are needed",
     ]
 

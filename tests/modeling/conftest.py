@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import CLASSES, make_texts
 
-from bertline.modeling.tokens import TokenizedSplit, encode, load_tokenizer, read_split, write_split
+from bertline.modeling.token_writer import Chunk, pack_ids, write_split
+from bertline.modeling.tokens import TokenizedSplit, encode, load_tokenizer, read_split
 from bertline.params.finetune import Params
 
 PARAMS = Params(
@@ -30,18 +32,27 @@ PARAMS = Params(
 
 
 @pytest.fixture(scope="session")
-def splits(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TokenizedSplit]:
-    tokenizer = load_tokenizer(tiny_encoder, 32)
-    folder = tmp_path_factory.mktemp("tokens")
+def tokenized(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TokenizedSplit]:
+    def tokenized(
+        rows: list[tuple[str | tuple[str, str], str]], classes: tuple[str, ...] = CLASSES
+    ) -> TokenizedSplit:
+        """Write (text or pair, label) rows as a split of at most 32 tokens each, and read it."""
+        path = tmp_path_factory.mktemp("tokens") / "split.arrow"
+        encoded = encode(load_tokenizer(tiny_encoder, 32), [text for text, _ in rows])
+        ids = pack_ids([f"{i:032x}" for i in range(len(rows))])
+        write_split(path, [Chunk(ids, encoded, np.array([classes.index(label) for _, label in rows]))])
+        return read_split(path)
+
+    return tokenized
+
+
+@pytest.fixture(scope="session")
+def splits(tokenized: Callable[..., TokenizedSplit]) -> dict[str, TokenizedSplit]:
     rows = make_texts(150)
-    for name, part in (("train", rows[:110]), ("validation", rows[110:])):
-        input_ids, _ = encode(tokenizer, [text for text, _ in part])
-        labels = [CLASSES.index(label) for _, label in part]
-        write_split(folder / f"{name}.arrow", [str(i) for i in range(len(part))], input_ids, labels)
-    return {name: read_split(folder / f"{name}.arrow") for name in ("train", "validation")}
+    return {"train": tokenized(rows[:110]), "validation": tokenized(rows[110:])}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def params() -> Callable[..., Params]:
     def make(**changes: object) -> Params:
         return replace(PARAMS, **changes)

@@ -8,10 +8,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bertline.modeling.baseline import Baseline, fit_baseline, load_baseline
+from bertline.modeling.baseline import Baseline, fit_baseline, load_baseline, predict_out_of_fold
 from bertline.params.baseline import Params
 
-PARAMS = Params(ngrams=2, regularization=10.0)
+PARAMS = Params(ngrams=2, regularization=10.0, folds=5)
 QUESTIONS = {
     "HUM": ["who wrote hamlet", "who was the first president", "who invented the radio", "who is the queen"],
     "LOC": [
@@ -73,8 +73,8 @@ def test_probabilities_sum_to_one_and_find_the_obvious_class():
 
 
 def test_longer_ngrams_are_more_terms(tmp_path: Path):
-    _fit(params=Params(ngrams=1, regularization=10.0)).save(tmp_path / "one")
-    _fit(params=Params(ngrams=3, regularization=10.0)).save(tmp_path / "three")
+    _fit(params=Params(ngrams=1, regularization=10.0, folds=5)).save(tmp_path / "one")
+    _fit(params=Params(ngrams=3, regularization=10.0, folds=5)).save(tmp_path / "three")
     one, three = ((tmp_path / name / "baseline.json").read_text("utf-8") for name in ("one", "three"))
     assert "who is the" not in one
     assert "who is the" in three
@@ -88,6 +88,72 @@ def test_a_folder_that_is_no_baseline_names_the_next_command(tmp_path: Path, dam
         (tmp_path / file).write_bytes(b"oops")
     with pytest.raises(ValueError, match="does not hold a baseline; run `dvc repro baseline`"):
         load_baseline(tmp_path)
+
+
+def test_a_sentence_pair_is_read_as_one_text():
+    fitted = _fit()
+    pairs = fitted.probabilities([("who is", "the queen"), ("where is", "the tower")])
+    assert pairs.tobytes() == fitted.probabilities(["who is\nthe queen", "where is\nthe tower"]).tobytes()
+    texts, labels = [("who is", text) for text in QUESTIONS["NUM"]] * 2, ["HUM", "NUM"] * 4
+    assert fit_baseline(texts, labels, PARAMS).labels == ("HUM", "NUM")
+
+
+def _content_id(fold: int, i: int) -> str:
+    return f"{PARAMS.folds * (i + 1) + fold:032x}"
+
+
+def test_out_of_fold_probabilities_are_those_of_a_fit_to_the_other_folds():
+    texts = [text for label in QUESTIONS for text in QUESTIONS[label]]
+    labels = [label for label in QUESTIONS for _ in QUESTIONS[label]]
+    folds = [i % 2 for i in range(len(texts))]
+    found = predict_out_of_fold(texts, labels, [_content_id(fold, i) for i, fold in enumerate(folds)], PARAMS)
+    for fold in (0, 1):
+        others = [i for i in range(len(texts)) if folds[i] != fold]
+        fitted = fit_baseline([texts[i] for i in others], [labels[i] for i in others], PARAMS)
+        inside = [i for i in range(len(texts)) if folds[i] == fold]
+        assert found[inside].tobytes() == fitted.probabilities([texts[i] for i in inside]).tobytes()
+
+
+def test_a_label_does_not_change_its_own_out_of_fold_prediction():
+    texts = [f"{text} {i}" for label in QUESTIONS for text in QUESTIONS[label] for i in range(5)]
+    labels = [label for label in QUESTIONS for _ in range(4 * 5)]
+    ids = [_content_id(i % 5, i) for i in range(len(texts))]
+    before = predict_out_of_fold(texts, labels, ids, PARAMS)
+    labels[0] = "NUM"
+    after = predict_out_of_fold(texts, labels, ids, PARAMS)
+    assert after[0].tobytes() == before[0].tobytes()
+    assert after[1].tobytes() != before[1].tobytes()
+
+
+def test_equal_content_is_never_predicted_by_a_fit_to_itself():
+    texts = [text for label in QUESTIONS for text in QUESTIONS[label]] + ["zebra", "ZEBRA"]
+    labels = [label for label in QUESTIONS for _ in QUESTIONS[label]] + ["HUM", "LOC"]
+    ids = [_content_id(i % 5, i) for i in range(len(texts) - 2)] + [_content_id(2, 99)] * 2
+    first, second = predict_out_of_fold(texts, labels, ids, PARAMS)[-2:]
+    assert first.tobytes() == second.tobytes()
+
+
+def test_a_class_in_one_fold_only_has_probability_0_there():
+    texts = [text for label in QUESTIONS for text in QUESTIONS[label]]
+    labels = [label for label in QUESTIONS for _ in QUESTIONS[label]]
+    ids = [_content_id(0 if label == "NUM" else 1 + i % 2, i) for i, label in enumerate(labels)]
+    found = predict_out_of_fold(texts, labels, ids, PARAMS)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    only = [label == "NUM" for label in labels]
+    assert (found[only, 2] == 0).all()
+    assert (found[np.logical_not(only), 2] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("folds", "expected"),
+    [([0, 0, 0, 0], [[0, 0]] * 4), ([0, 0, 1, 1], [[0, 1], [0, 1], [1, 0], [1, 0]])],
+)
+def test_where_the_other_folds_hold_no_two_classes_there_is_nothing_to_fit(
+    folds: list[int], expected: list[list[float]]
+):
+    ids = [_content_id(fold, i) for i, fold in enumerate(folds)]
+    found = predict_out_of_fold(["one", "two", "six", "ten"], ["a", "a", "b", "b"], ids, PARAMS)
+    assert found.tolist() == expected
 
 
 def test_it_imports_no_torch():

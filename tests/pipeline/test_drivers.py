@@ -59,8 +59,8 @@ def test_a_second_flow_finds_everything_cached_and_nothing_to_promote(
 def test_every_row_is_accounted_for_and_the_summary_says_so(retrained: Path) -> None:
     ingested = json.loads((retrained / "reports/ingest.json").read_text())
     verdict = json.loads((retrained / "reports/validation/verdict.json").read_text())
-    splits = json.loads((retrained / "reports/split.json").read_text())
-    kept = sum(splits[side] for side in ("train", "validation", "test"))
+    splits = json.loads((retrained / "reports/split/summary.json").read_text())
+    kept = sum(splits[side] for side in ("train", "validation", "test", "set_aside"))
     assert (ingested["lines_in"], ingested["duplicates"]) == (428, 25)
     assert verdict["rows_quarantined"] == 3
     assert kept == 428 - 25 - 3

@@ -24,11 +24,11 @@ def read(path: Path) -> Any:
 def test_every_line_of_the_sample_is_accounted_for(reproduced: Path) -> None:
     ingested = read(reproduced / "reports/ingest.json")
     verdict = read(reproduced / "reports/validation/verdict.json")
-    splits = read(reproduced / "reports/split.json")
+    splits = read(reproduced / "reports/split/summary.json")
     assert (ingested["lines_in"], ingested["rows_out"]) == (15_452, 5_380)
     assert ingested["duplicates"] == 15_452 - 5_380
     assert verdict["rows_in"] == verdict["rows_kept"] == 5_380
-    assert sum(splits[side] for side in ("train", "validation", "test")) == 5_380
+    assert sum(splits[side] for side in ("train", "validation", "test", "set_aside")) == 5_380
 
 
 def test_bert_reaches_the_accuracy_promised_and_beats_tf_idf(reproduced: Path) -> None:

@@ -1,66 +1,148 @@
 import json
 import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 from bertline.quality.report import render, write_report
-from bertline.quality.suite import Outcome, Verdict
+from bertline.quality.verdict import Outcome, Verdict
+
+INGESTED: dict[str, Any] = {
+    "lines_in": 1540,
+    "duplicates": 312,
+    "rows_out": 1228,
+    "files": [
+        {
+            "path": "data/incoming/w30.csv",
+            "rows": 1200,
+            "encoding": "cp1252",
+            "faults": 0,
+            "repaired_quotes": 3,
+        },
+        {
+            "path": "data/incoming/w31.csv",
+            "rows": 340,
+            "encoding": "utf-8",
+            "faults": 2,
+            "repaired_quotes": 0,
+        },
+    ],
+}
 
 
-def verdict(*, passed=False, label="<b>spam</b>"):
-    outcomes = [
-        Outcome(name="columns", column=None, severity="batch", passed=True, observed="id", allowed="id"),
-        Outcome(
-            name="text_length", column="text", severity="row", passed=False, observed=7, allowed="1 to 5"
-        ),
-        Outcome(
-            name="share",
-            column="share",
-            severity="batch",
-            passed=passed,
-            observed=0.25,
-            allowed="at most 0.1",
-        ),
-        Outcome(
-            name="rows_per_class",
-            column="rows",
-            severity="batch",
-            passed=True,
-            observed={label: 21},
-            allowed=">= 20",
-        ),
-    ]
-    return Verdict(passed=passed, rows_in=28, rows_kept=21, rows_quarantined=7, expectations=outcomes)
+def outcome(
+    name: str, severity: str, observed: Any, allowed: str, *, passed: bool, detail: str = ""
+) -> Outcome:
+    return Outcome(
+        name=name,
+        column="text",
+        severity=severity,
+        passed=passed,
+        observed=observed,
+        allowed=allowed,
+        detail=detail,
+    )
 
 
-def test_the_page_needs_no_network():
-    assert not re.search(r"https?://|src=|@import|url\(|<script|<link", render(verdict()))
+def verdict(*, passed: bool = False, label: str = "<b>spam</b>") -> Verdict:
+    drifted = "spam is 41 % of the newest batch and 8 % before"
+    return Verdict(
+        passed=passed,
+        rows_in=1228,
+        rows_kept=1221,
+        rows_quarantined=7,
+        rows_released=2,
+        expectations=[
+            outcome("text_length", "row", 7, "1 to 5 characters", passed=False),
+            outcome("text_not_null", "row", 0, "present", passed=True),
+            outcome("share_quarantined", "batch", 0.25, "at most 0.1", passed=passed),
+            outcome("rows_kept", "batch", 1221.0, "at least 100", passed=True),
+            outcome("rows_per_class", "batch", {label: 21, "ham": 1200}, "at least 20", passed=True),
+            outcome("drift_labels", "warn", 0.31, "at most 0.2", passed=False, detail=drifted),
+            outcome("drift_length", "warn", 0.0, "at most 0.2", passed=True),
+        ],
+    )
 
 
-def test_the_page_of_a_stopped_batch_names_what_failed():
-    page = render(verdict())
+def test_the_page_needs_no_network() -> None:
+    assert not re.search(r"https?://|src=|@import|url\(|<script|<link", render(verdict(), INGESTED))
+
+
+def test_the_page_of_a_stopped_batch_names_what_failed() -> None:
+    page = render(verdict(), INGESTED)
     assert "the batch was stopped" in page
-    assert "share failed" in page
+    assert "share_quarantined failed" in page
 
 
-def test_the_page_of_a_good_batch_says_so():
-    assert "the batch passed" in render(verdict(passed=True))
+def test_the_page_of_a_good_batch_says_so() -> None:
+    page = render(verdict(passed=True), INGESTED)
+    assert "the batch passed" in page
+    assert 'class="bad"' not in page
 
 
-def test_a_label_is_text_not_markup():
-    page = render(verdict())
+def test_a_warning_is_named_at_the_top_and_explained_in_words() -> None:
+    page = render(verdict(passed=True), INGESTED)
+    assert "Worth a look: drift_labels." in page
+    assert "spam is 41 % of the newest batch and 8 % before" in page
+
+
+def test_the_page_accounts_for_every_line_that_was_read() -> None:
+    tiles = re.findall(r"<div><b>([\d,]+)</b><span>([^<]+)</span></div>", render(verdict(), INGESTED))
+    assert tiles == [
+        ("1,540", "lines read"),
+        ("312", "exact duplicates"),
+        ("1,228", "rows"),
+        ("1,221", "kept, 2 of them released"),
+        ("7", "quarantined"),
+    ]
+
+
+def test_the_page_says_how_each_file_was_read() -> None:
+    page = render(verdict(), INGESTED)
+    assert all(text in page for text in ("data/incoming/w30.csv", "cp1252", "Quotes repaired"))
+
+
+def test_a_label_is_text_not_markup() -> None:
+    page = render(verdict(), INGESTED)
     assert "&lt;b&gt;spam&lt;/b&gt;" in page
     assert "<b>spam" not in page
 
 
-def test_the_verdict_for_machines_has_the_agreed_keys(tmp_path):
-    write_report(verdict(), tmp_path / "new")
-    read = json.loads((tmp_path / "new" / "verdict.json").read_text())
-    assert list(read) == ["passed", "rows_in", "rows_kept", "rows_quarantined", "expectations"]
-    assert list(read["expectations"][0]) == ["name", "column", "severity", "passed", "observed", "allowed"]
+def test_the_verdict_for_machines_is_the_verdict(tmp_path: Path) -> None:
+    write_report(verdict(), INGESTED, tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "verdict.json").read_text()) == asdict(verdict())
 
 
-def test_a_batch_without_classes_has_a_page():
-    empty = Outcome(
-        name="rows_per_class", column="rows", severity="batch", passed=False, observed={}, allowed=">= 20"
+def test_equal_verdicts_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_report(verdict(), INGESTED, tmp_path / name)
+    for file in ("verdict.json", "index.html"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_batch_without_rows_has_a_page() -> None:
+    nothing = outcome("rows_per_class", "batch", {}, "at least 20", passed=False)
+    empty = replace(
+        verdict(), rows_in=0, rows_kept=0, rows_quarantined=0, rows_released=0, expectations=[nothing]
     )
-    page = render(Verdict(passed=False, rows_in=0, rows_kept=0, rows_quarantined=0, expectations=[empty]))
-    assert "no label" in page
+    assert "no label" in render(empty, {"lines_in": 0, "duplicates": 0, "rows_out": 0})
+
+
+def test_numbers_are_shown_as_people_write_them() -> None:
+    shown = {
+        observed: re.findall(
+            r'number">([^<]+)</td><td>allowed',
+            render(
+                replace(verdict(), expectations=[outcome("x", "batch", observed, "allowed", passed=True)]),
+                INGESTED,
+            ),
+        )
+        for observed in (1234567, 1221.0, 0.12345, 4.5e-5, "abc", None)
+    }
+    assert [*shown.values()] == [["1,234,567"], ["1,221"], ["0.123"], ["below 0.001"], ["abc"], ["missing"]]
+
+
+def test_many_labels_are_folded_away() -> None:
+    classes = {f"label {i}": i for i in range(200)}
+    many = replace(verdict(), expectations=[outcome("rows_per_class", "batch", classes, "", passed=True)])
+    assert "<summary>200 labels</summary>" in render(many, INGESTED)

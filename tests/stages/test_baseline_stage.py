@@ -1,9 +1,10 @@
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 import pytest
 
-from bertline.corpus.rows import ROWS, with_ids, write_rows
+from bertline.corpus.rows import make_rows, read_rows, with_ids, write_rows
+from bertline.evaluation.predictions import read_predictions
 from bertline.modeling.baseline import load_baseline
 from bertline.stages.baseline import baseline
 
@@ -11,23 +12,55 @@ from bertline.stages.baseline import baseline
 @pytest.fixture
 def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A training split, and no other: the stage must not ask for one."""
-    (tmp_path / "params.yaml").write_text("baseline: {ngrams: 2, regularization: 10.0}\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        "baseline: {ngrams: 2, regularization: 10.0, folds: 5}\n", encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
-    rows = [{"text": f"who {i}", "label": "HUM"} for i in range(8)]
-    rows += [{"text": f"where {i}", "label": "LOC"} for i in range(8)]
-    write_rows(with_ids(pa.Table.from_pylist(rows, schema=ROWS.remove(0))), tmp_path / "splits/train.parquet")
+    texts = [f"{word} {i}" for word in ("who", "where") for i in range(8)]
+    rows = make_rows(texts, ["HUM"] * 8 + ["LOC"] * 8)
+    write_rows(with_ids(rows), tmp_path / "splits/train.parquet")
     return tmp_path / "splits"
 
 
 def test_it_learns_from_the_training_rows(splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    baseline(splits=splits, model=tmp_path / "models" / "baseline")
+    baseline(splits=splits, model=tmp_path / "models" / "baseline", out_of_fold=tmp_path / "out_of_fold")
     model = load_baseline(tmp_path / "models" / "baseline")
     assert model.labels == ("HUM", "LOC")
     assert model.probabilities(["who", "where"]).argmax(axis=1).tolist() == [0, 1]
-    assert capsys.readouterr().out == "fitted 2 classes to 16 rows\n"
+    printed = "fitted 2 classes to 16 rows\nout-of-fold accuracy 1.000 over 5 folds\n"
+    assert capsys.readouterr().out == printed
+
+
+def test_every_training_row_is_predicted_out_of_fold_in_its_order(splits: Path, tmp_path: Path):
+    baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")
+    rows = read_rows(splits / "train.parquet")
+    found = read_predictions(tmp_path / "out_of_fold" / "train.parquet")
+    assert found.ids == rows["id"].to_pylist()
+    assert [found.classes[i] for i in found.expected] == rows["label"].to_pylist()
+    model = load_baseline(tmp_path / "model")
+    assert not np.array_equal(found.probabilities, model.probabilities(rows["text"].to_pylist()))
+
+
+def test_both_outputs_are_the_same_bytes_every_time(splits: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        baseline(splits=splits, model=tmp_path / name, out_of_fold=tmp_path / name)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == ["baseline.json", "baseline.safetensors", "train.parquet"]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_sentence_pairs_are_learned_from_both_texts(splits: Path, tmp_path: Path):
+    rows = make_rows(
+        ["same"] * 12, ["no", "yes"] * 6, text_pair=[f"{w} {i}" for i in range(6) for w in ("cat", "dog")]
+    )
+    write_rows(with_ids(rows), splits / "train.parquet")
+    baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")
+    pairs = [("same", "cat"), ("same", "dog")]
+    assert load_baseline(tmp_path / "model").probabilities(pairs).argmax(axis=1).tolist() == [0, 1]
 
 
 def test_a_missing_split_is_an_error(splits: Path, tmp_path: Path):
     (splits / "train.parquet").unlink()
     with pytest.raises(ValueError, match=r"train\.parquet"):
-        baseline(splits=splits, model=tmp_path / "model")
+        baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from bertline.corpus.rows import ROWS, with_ids, write_rows
+from bertline.corpus.rows import make_rows, with_ids, write_rows
 from bertline.evaluation.predictions import Predictions
 from bertline.modeling.baseline import Baseline, fit_baseline
 from bertline.params.baseline import Params as BaselineParams
 from bertline.params.evaluate import Params
-from bertline.stages.evaluate import evaluate, predict, write_report
+from bertline.stages.evaluate import evaluate, list_label_issues, predict, write_report
 
 PARAMS = Params(batch_size=8, threads=1, resamples=200, confidence=0.95, seed=1)
 WORDS = {"HUM": "who", "LOC": "where", "NUM": "how many"}
@@ -19,14 +19,20 @@ WORDS = {"HUM": "who", "LOC": "where", "NUM": "how many"}
 
 def _rows(n: int, labels: tuple[str, ...] = ("HUM", "LOC", "NUM")) -> pa.Table:
     asked = [labels[i % len(labels)] for i in range(n)]
-    rows = [{"text": f"{WORDS.get(label, label)} thing {i}", "label": label} for i, label in enumerate(asked)]
-    return with_ids(pa.Table.from_pylist(rows, schema=ROWS.remove(0))).sort_by("id")
+    texts = [f"{WORDS.get(label, label)} thing {i}" for i, label in enumerate(asked)]
+    return with_ids(make_rows(texts, asked, source="data/incoming/questions.csv")).sort_by("id")
+
+
+def _mislabelled(n: int, text: str = "who is mislabelled") -> pa.Table:
+    right = make_rows(_rows(n)["text"], _rows(n)["label"], source="data/incoming/questions.csv")
+    wrong = make_rows([text], ["NUM"], source="data/incoming/wrong.csv")
+    return with_ids(pa.concat_tables([right, wrong]))
 
 
 @pytest.fixture(scope="module")
 def model() -> Baseline:
     table = _rows(60)
-    params = BaselineParams(ngrams=1, regularization=10.0)
+    params = BaselineParams(ngrams=1, regularization=10.0, folds=5)
     return fit_baseline(table["text"].to_pylist(), table["label"].to_pylist(), params)
 
 
@@ -54,7 +60,9 @@ def training(tmp_path: Path) -> Path:
 def _report(model: Baseline, training: Path, folder: Path) -> Predictions:
     rows = _rows(90)
     candidate, baseline = predict(model, rows), predict(Uninformed(), rows)
-    write_report(PARAMS, rows, candidate, baseline, training=training, report=folder)
+    doubtful = _mislabelled(60)
+    issues = list_label_issues({"test": (candidate, rows), "train": (predict(model, doubtful), doubtful)})
+    write_report(PARAMS, rows, candidate, baseline, issues, training=training, report=folder)
     return candidate
 
 
@@ -69,7 +77,8 @@ def test_every_file_is_the_same_bytes_every_time(model: Baseline, training: Path
     _report(model, training, tmp_path / "one")
     _report(model, training, tmp_path / "two")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == ["classes.json", "confusion.csv", "evaluation.png", "metrics.json", "report.html"]
+    tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
+    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -93,6 +102,58 @@ def test_confusion_has_one_line_per_row(model: Baseline, training: Path, tmp_pat
     assert table["predicted"].to_pylist() == [candidate.classes[i] for i in candidate.predicted]
 
 
+def test_a_mislabelled_row_is_listed_in_file_page_and_output(
+    model: Baseline, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    _report(model, training, tmp_path / "report")
+    table = pyarrow.csv.read_csv(tmp_path / "report" / "label_issues.csv")
+    (found,) = table.to_pylist()
+    assert 0 <= found.pop("score") < 0.2
+    assert found == {
+        "side": "train",
+        "id": _mislabelled(60)["id"][-1].as_py(),
+        "text": "who is mislabelled",
+        "given": "NUM",
+        "suggested": "HUM",
+        "source": "data/incoming/wrong.csv",
+    }
+    assert "who is mislabelled" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1].startswith("labels that look wrong: 0 of 90 test rows, 1 of 61 train rows; see ")
+
+
+def test_where_no_label_looks_wrong_the_list_has_a_header_only(model: Baseline, tmp_path: Path):
+    rows = _rows(60)
+    issues = list_label_issues({"test": (predict(model, rows), rows)})
+    assert (issues.found, issues.rows, issues.worst.num_rows) == ({"test": 0}, {"test": 60}, 0)
+    pyarrow.csv.write_csv(issues.worst, tmp_path / "issues.csv")
+    header = '"side","id","text","given","suggested","score","source"\n'
+    assert (tmp_path / "issues.csv").read_text(encoding="utf-8") == header
+
+
+def test_only_the_most_suspicious_of_all_sides_are_listed_but_all_are_counted():
+    rows = _rows(300)
+    predictions = predict(Uninformed(), rows)
+    issues = list_label_issues({"test": (predictions, rows), "train": (predictions, rows)}, limit=7)
+    assert issues.found["test"] == issues.found["train"] > 7
+    assert issues.worst["side"].to_pylist() == ["test", "train"] * 3 + ["test"]
+    assert issues.worst["score"].to_pylist() == sorted(issues.worst["score"].to_pylist())
+
+
+def test_both_texts_of_a_doubtful_pair_are_shown(model: Baseline):
+    numbers = range(1000, 1030)  # words that the model does not know
+    pairs = make_rows(["who is"] * 30, ["HUM"] * 29 + ["NUM"], text_pair=[f"thing {i}" for i in numbers])
+    others = make_rows(["how many"] * 30, ["NUM"] * 30, text_pair=[f"thing {i}" for i in numbers])
+    rows = with_ids(pa.concat_tables([others, pairs]))
+    issues = list_label_issues({"test": (predict(model, rows), rows)})
+    assert issues.worst["text"].to_pylist() == ["who is\nthing 1029"]
+
+
+def test_out_of_fold_predictions_of_other_rows_are_an_error(model: Baseline):
+    with pytest.raises(ValueError, match="predictions of the train split are of other rows"):
+        list_label_issues({"train": (predict(model, _rows(30)), _rows(31))})
+
+
 def test_an_empty_test_split_is_an_error(model: Baseline):
     with pytest.raises(ValueError, match=r"no rows; raise split\.test"):
         predict(model, _rows(0))
@@ -106,12 +167,15 @@ def test_a_label_the_model_does_not_know_is_an_error(model: Baseline):
 
 
 def test_predictions_of_other_rows_are_not_compared(model: Baseline, training: Path, tmp_path: Path):
+    candidate = predict(model, _rows(30))
+    issues = list_label_issues({"test": (candidate, _rows(30))})
     with pytest.raises(ValueError, match="different rows"):
         write_report(
             PARAMS,
             _rows(30),
-            predict(model, _rows(30)),
+            candidate,
             predict(model, _rows(31)),
+            issues,
             training=training,
             report=tmp_path / "report",
         )
@@ -128,6 +192,8 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
     with pytest.raises(ValueError, match="nowhere"):
         evaluate(
             test=tmp_path / "test.parquet",
+            train=tmp_path / "test.parquet",
+            out_of_fold=tmp_path / "nothing",
             model=tmp_path / "nowhere",
             baseline=tmp_path / "nothing",
             training=training,

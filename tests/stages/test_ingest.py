@@ -1,9 +1,10 @@
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from bertline.corpus.rows import read_rows
+from bertline.corpus.rows import is_multi_label, read_rows
 from bertline.stages.ingest import ingest
 
 PATHS = {"rows": Path("data/ingested/rows.parquet"), "report": Path("reports/ingest.json")}
@@ -21,20 +22,35 @@ def csv(set_params):
     return csv
 
 
+def ingested(column="text"):
+    ingest(**PATHS)
+    return read_rows(PATHS["rows"])[column].to_pylist()
+
+
 def test_lines_in_are_rows_out_plus_duplicates(csv):
     csv("text,label\na,x\nA,x\nb,y\n,\n")
-    ingest(**PATHS)
-    report = json.loads(PATHS["report"].read_text())
-    labels = {"": 1, "x": 1, "y": 1}
-    counts = {"lines_in": 4, "duplicates": 1, "rows_out": 3, "rows_with_line_breaks": 0}
-    assert report == counts | {"labels": labels}
-    assert len(read_rows(PATHS["rows"])) == 3
+    assert ingested() == ["a", "b", ""]
+    assert json.loads(PATHS["report"].read_text()) == {
+        "lines_in": 4,
+        "duplicates": 1,
+        "rows_out": 3,
+        "faults": 0,
+        "files": [
+            {
+                "path": "data/incoming/a.csv",
+                "rows": 4,
+                "encoding": "utf-8",
+                "faults": 0,
+                "repaired_quotes": 0,
+            }
+        ],
+        "labels": {"": 1, "x": 1, "y": 1},
+    }
 
 
 def test_rows_keep_the_order_of_their_source(csv):
     csv("text,label\nz,x\na,x\nm,x\n")
-    ingest(**PATHS)
-    assert read_rows(PATHS["rows"])["text"].to_pylist() == ["z", "a", "m"]
+    assert ingested() == ["z", "a", "m"]
 
 
 def test_a_new_file_appends_its_rows_and_changes_no_old_one(csv):
@@ -45,7 +61,31 @@ def test_a_new_file_appends_its_rows_and_changes_no_old_one(csv):
     ingest(**PATHS)
     after = read_rows(PATHS["rows"])
     assert after.slice(0, 2).equals(before)
-    assert after["text"].to_pylist() == ["z", "a", "b"]
+    assert after.select(["text", "batch"]).to_pylist()[2:] == [{"text": "b", "batch": "2024-02"}]
+
+
+def test_an_official_test_row_wins_over_its_duplicate(csv, set_params):
+    csv("text,label\nb,x\na,x\n", "a.csv")
+    csv("text,label\na,x\n", "test.csv")
+    set_params("ingest", source="data/incoming/*.csv", test_source="data/incoming/test.csv")
+    assert ingested() == ["a", "b"]
+    assert ingested("side") == ["test", None]
+
+
+def test_broken_records_are_rows_with_a_fault_and_no_duplicates_of_each_other(csv):
+    csv("text,label\na,x\nbroken\nbroken\n")
+    assert ingested() == ["a", "broken", "broken"]
+    report = json.loads(PATHS["report"].read_text())
+    assert (report["faults"], report["duplicates"], report["labels"]) == (2, 0, {"": 2, "x": 1})
+    assert len(set(ingested("id"))) == 3
+
+
+def test_several_labels_are_counted_one_by_one_and_the_file_says_so(csv, set_params):
+    set_params("ingest", source="data/incoming/*.csv", label_separator=";")
+    csv("text,label\na,x;y\nb,y\nc,\n")
+    ingest(**PATHS)
+    assert json.loads(PATHS["report"].read_text())["labels"] == {"": 1, "x": 1, "y": 2}
+    assert is_multi_label(PATHS["rows"])
 
 
 def test_two_runs_write_the_same_bytes(set_params):
@@ -55,12 +95,32 @@ def test_two_runs_write_the_same_bytes(set_params):
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in PATHS)
 
 
+def test_nothing_is_left_in_the_scratch_folder(csv):
+    csv("text,label\na,x\n")
+    ingest(**PATHS)
+    assert list(Path(".bertline/scratch").iterdir()) == []
+
+
 def test_the_command_says_what_came_in_and_went_out(set_params, run_stage):
     done = run_stage("ingest", **PATHS)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         "15452 rows read from sample:trec",
         "10072 exact duplicates dropped, 5380 rows written to data/ingested/rows.parquet",
+    ]
+
+
+def test_the_command_names_files_with_which_something_was_out_of_the_ordinary(csv, set_params, capsys):
+    csv("text,label\na,x\n", "fine.csv")
+    csv('text,label\n"b" c,x\nd\n', "quotes.csv")
+    csv(gzip.compress("text,label\nSchöne Grüße aus dem müden Köln,x\nÜbel,x\n".encode("cp1252")), "w.csv.gz")
+    set_params("ingest", source="data/incoming/*")
+    ingest(**PATHS)
+    assert capsys.readouterr().out.splitlines() == [
+        "data/incoming/quotes.csv: faults: 1 (validate sets them aside); quotes or delimiters repaired: 1",
+        "data/incoming/w.csv.gz: read as cp1252",
+        "5 rows read from data/incoming/*",
+        "0 exact duplicates dropped, 5 rows written to data/ingested/rows.parquet",
     ]
 
 
@@ -79,21 +139,9 @@ def test_the_command_says_what_came_in_and_went_out(set_params, run_stage):
         ),
     ],
 )
-def test_a_broken_file_ends_the_command_with_one_line(csv, run_stage, content, message):
+def test_a_broken_file_ends_the_command_with_one_line(csv, set_params, run_stage, content, message):
     csv(content)
+    set_params("ingest", source="data/incoming/*.csv", encoding="utf-8")
     done = run_stage("ingest", **PATHS)
     assert (done.returncode, done.stderr) == (1, f"error: ingest: {message}\n")
     assert not PATHS["rows"].exists()
-
-
-def test_a_quote_left_open_in_a_csv_shows_in_the_report(csv):
-    csv('text,label\none,a\n"two,b\nthree,a\n",b\nfour,a\n')
-    ingest(**PATHS)
-    assert json.loads(PATHS["report"].read_text())["rows_with_line_breaks"] == 1
-
-
-def test_a_quote_in_a_tsv_is_a_character_and_swallows_no_line(csv, set_params):
-    csv('text\tlabel\none\ta\n"two\tb\nthree\ta\n', "a.tsv")
-    set_params("ingest", source="data/incoming/a.tsv")
-    ingest(**PATHS)
-    assert read_rows(PATHS["rows"])["text"].to_pylist() == ["one", '"two', "three"]

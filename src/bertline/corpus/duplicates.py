@@ -1,47 +1,57 @@
-"""Exact duplicates and contradicting labels, by `content_key`.
+"""Exact duplicates and contradicting labels, by `content_id`.
 
 Guarantees that the first of several equal rows is kept and the order does not change. Does not find
-near-duplicates: two texts that differ in one character are two texts.
+near-duplicates: two texts that differ in one letter are two texts; `near_duplicates` finds those.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bertline.corpus.rows import content_keys
+from bertline.corpus.relational import connect, select_all
+from bertline.corpus.rows import ROWS, read_chunks
 
 
-def drop_duplicates(columns: pa.Table) -> pa.Table:
-    """Return the rows of `columns` without those whose content and label came before, in the same order.
+def drop_duplicates(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of the file `path` without those whose content and label came before, in the same order.
 
     A row whose text or label is null or blank equals no other: a broken batch must reach `validate` at
-    its full size, not as one row.
+    its full size, not as one row. Memory: 8 bytes a row, and what DuckDB is allowed.
     """
-    keys = content_keys(columns["text"])
-    position = pa.array(range(len(columns)), pa.int64())
-    # A group of its own for each row that says nothing; -1 for all others.
-    lone = pc.if_else(pc.or_(_blank(keys), _blank(content_keys(columns["label"]))), position, -1)
-    table = pa.table({"key": keys, "label": columns["label"], "lone": lone, "position": position})
-    first = table.group_by(["key", "label", "lone"]).aggregate([("position", "min")])["position_min"]
-    return columns.take(first.take(pc.sort_indices(first)))
+    with connect() as database:
+        repeated = select_all(
+            database,
+            """
+            SELECT file_row_number FROM read_parquet($path, file_row_number=true)
+            WHERE content_id IS NOT NULL AND label <> ''
+            QUALIFY file_row_number > min(file_row_number) OVER (PARTITION BY content_id, label)
+            ORDER BY file_row_number
+            """,
+            {"path": str(path)},
+        )["file_row_number"].combine_chunks()
+    start = 0
+    for chunk in read_chunks(path, ROWS):
+        positions = pa.array(range(start, start + len(chunk)), pa.int64())
+        yield chunk.filter(pc.invert(pc.is_in(positions, repeated)))
+        start += len(chunk)
 
 
-def labels_per_text(rows: pa.Table, labels: Collection[str] | None = None) -> pa.Array:
-    """Return for each row how many labels its content has in `rows`, [rows] integers; more than 1 contradict.
+def contradicting(path: Path, labels: Collection[str] | None = None) -> pa.Array:
+    """Return the content ids that have more than one label in the file `path`, [contents] strings, sorted.
 
     Only sound labels count: not null, not blank and, if `labels` is given, one of these. A misspelt label
     must not condemn the well-labelled row of the same text.
     """
-    keys, label = content_keys(rows["text"]), rows["label"].combine_chunks()
-    sound = pc.invert(_blank(content_keys(rows["label"])))
-    if labels is not None:
-        sound = pc.and_(sound, pc.is_in(label, pa.array(sorted(labels), pa.string())))
-    table = pa.table({"key": keys, "label": pc.if_else(sound, label, None)})
-    counts = table.group_by("key").aggregate([("label", "count_distinct")])  # nulls are not counted
-    group = pc.index_in(keys, counts["key"].combine_chunks())
-    return counts["label_count_distinct"].combine_chunks().take(group)
-
-
-def _blank(keys: pa.Array) -> pa.Array:
-    return pc.equal(keys.fill_null(""), "")
+    with connect() as database:
+        return select_all(
+            database,
+            """
+            SELECT content_id FROM read_parquet($path)
+            WHERE label <> '' AND ($labels IS NULL OR label IN (SELECT unnest($labels)))
+            GROUP BY content_id HAVING content_id IS NOT NULL AND count(DISTINCT label) > 1
+            ORDER BY content_id
+            """,
+            {"path": str(path), "labels": None if labels is None else sorted(labels)},
+        )["content_id"].combine_chunks()

@@ -1,45 +1,151 @@
-"""Deal rows to train, validation and test by a hash of their content.
+"""Decide on which side a row lies: train, validation or test.
 
-Guarantees that the side of a row is a pure function of its content, the seed and the shares: no other
-row, no order and no later batch can move it, and equal texts never straddle a split. Does not guarantee
-exact shares per class: a quota would have to move old rows when new ones arrive. Each class gets its
-share in expectation; `count_classes` says what it got.
+Guarantees that the side of a row is a pure function of the row, the params and which sides the source
+itself has split off: no other row, no order and no later batch can move it. The first that applies:
+
+1. The row's own `side`: the source's official split.
+2. Time: rows from `test_from` on are test, from `validation_from` on validation, older ones train.
+3. A hash of the seed and the row's template (its letters alone): so "Your code is 1234" and "your code is
+   99!" lie on one side. A side that the source has split off officially gets no rows by hash; so name
+   the official split from the first run on, or rows that were dealt before change their sides.
+
+Does not guarantee that near-duplicates lie on one side, and no function of this kind could: let it deal
+the rows of any set without ever moving one when others arrive. Then the side of A among {A} is its side in
+every set that holds A, and so is that of B: two similar rows lie together only if they would alone. Keeping
+whole groups together would mean to move rows, or to know the groups beforehand. So what is known
+beforehand, the template, is hashed, and of a similar pair that straddles all the same, `near_duplicates`
+finds the row to set aside. Nor does it guarantee exact shares per class: a quota would have to move old
+rows when new ones arrive. Each class gets its share in expectation; `count_classes` says what it got.
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bertline.corpus.rows import content_keys
-from bertline.params.split import Params
+from bertline.corpus.rows import LABEL_SEPARATOR, content_key, read_chunks
+from bertline.params.split import Params, parse_date
 
 SIDES = ("train", "validation", "test")
+"""A row that must leave its side for the sake of a similar one is that on the earlier of these sides."""
+
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[!-~]+"
+    # The look-behind and the possessive quantifiers keep this linear in texts without spaces.
+    r"|(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)+",
+    re.ASCII,
+)
+
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
-def side(key: str, params: Params) -> str:
-    """Return the side on which the row with this `content_key` lies."""
-    digest = hashlib.sha256(f"{params.seed}:{key}".encode()).digest()
-    uniform = (int.from_bytes(digest[:8]) >> 11) / 2**53  # 53 bits: exact in a float, never 1
-    if uniform < params.test:
-        return "test"
-    return "validation" if uniform < params.test + params.validation else "train"
+def template(text: str) -> str:
+    """Return the letters of a text's `content_key`, addresses left out; the key if it has none."""
+    key = content_key(text)
+    plain = _ADDRESS.sub("", key) if "@" in key or "://" in key or "www." in key else key
+    if plain.isascii():  # ten times as fast
+        return plain.encode().translate(None, _NO_LETTERS).decode() or key
+    return "".join(filter(str.isalpha, plain)) or key
 
 
-def split_rows(rows: pa.Table, params: Params) -> dict[str, pa.Table]:
-    """Return the rows of each of `SIDES`, sorted by id."""
-    sides = pa.array([side(key, params) for key in content_keys(rows["text"]).to_pylist()], pa.string())
-    return {name: rows.filter(pc.equal(sides, name)).sort_by("id") for name in SIDES}
+def official_sides(path: Path) -> frozenset[str]:
+    """Return the sides that rows of the file `path` name as their own.
+
+    Raises:
+        ValueError: a row names something else.
+    """
+    found: set[str] = set()
+    for chunk in read_chunks(path, columns=["side"]):
+        found.update(pc.unique(chunk["side"].drop_null()).to_pylist())
+    if unknown := sorted(found - {"validation", "test"}):
+        raise ValueError(f"{path}: column 'side' holds {unknown[0]!r}; allowed: validation, test, null")
+    return frozenset(found)
 
 
-def count_classes(splits: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
-    """Return how many rows of each label lie on each of `SIDES`: `{label: {side: rows}}`, labels sorted.
+def deal(chunks: Iterable[pa.Table], params: Params, official: Collection[str]) -> npt.NDArray[np.uint8]:
+    """Return the side of each row of `chunks`, [rows] positions in `SIDES`.
+
+    `official` is what `official_sides` found.
+
+    Raises:
+        ValueError: rows are to be dealt by time, and some have none.
+    """
+    intervals = _intervals(params, official)
+    timeless = 0
+    dealt = [np.empty(0, np.uint8)]
+    for rows in chunks:
+        own = pc.index_in(rows["side"], pa.array(SIDES))
+        if params.test_from is None:
+            rest = pa.array(_by_hash(rows, params.seed, intervals), pa.int32())
+        else:
+            rest = _by_time(rows["timestamp"], params)
+        sides = pc.coalesce(own, rest)
+        timeless += sides.null_count
+        dealt.append(sides.fill_null(0).to_numpy().astype(np.uint8))
+    if timeless:
+        raise ValueError(
+            f"{timeless} rows have no timestamp, so that split.test_from cannot deal them; set"
+            " ingest.timestamp_column, have validate quarantine them, or set split.test_from and"
+            " split.validation_from to null in params.yaml"
+        )
+    return np.concatenate(dealt)
+
+
+def _by_time(stamps: pa.ChunkedArray, params: Params) -> pa.ChunkedArray:
+    assert params.validation_from is not None and params.test_from is not None  # noqa: PT018  one condition
+    codes = pc.if_else(pc.greater_equal(stamps, pa.scalar(parse_date(params.test_from), stamps.type)), 2, 1)
+    old = pc.less(stamps, pa.scalar(parse_date(params.validation_from), stamps.type))
+    return pc.if_else(old, 0, codes).cast(pa.int32())
+
+
+def _by_hash(rows: pa.Table, seed: int, intervals: list[tuple[int, float, float]]) -> Iterator[int]:
+    for text, pair in zip(rows["text"].to_pylist(), rows["text_pair"].to_pylist(), strict=True):
+        key = template(text) if pair is None else f"{template(text)}{LABEL_SEPARATOR}{template(pair)}"
+        digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+        uniform = (int.from_bytes(digest[:8]) >> 11) / 2**53  # 53 bits: exact in a float, never 1
+        yield next((code for code, low, high in intervals if low <= uniform < high), 0)
+
+
+def _intervals(params: Params, official: Collection[str]) -> list[tuple[int, float, float]]:
+    """Return which hashes, as numbers in [0, 1), go to which side; the rest goes to train.
+
+    Of k folds, `fold` is test and the one after it (after the last, the first) validation. Of the shares,
+    test comes first, so that another share of validation moves no test row.
+    """
+    sides = [name for name in ("test", "validation") if name not in official]
+    k = params.folds
+    if k is not None:
+        numbers = [(params.fold + place) % k for place in range(len(sides))]
+        bounds = [(number / k, (number + 1) / k) for number in numbers]
+    else:
+        starts = (0.0, params.test) if len(sides) == 2 else (0.0,)
+        shares = {"test": params.test, "validation": params.validation}
+        bounds = [(start, start + shares[name]) for start, name in zip(starts, sides, strict=False)]
+    return [(SIDES.index(name), *bound) for name, bound in zip(sides, bounds, strict=True)]
+
+
+def count_labels(rows: pa.Table, *, multi_label: bool) -> Counter[str]:
+    """Return how many rows bear each label; a row of a multi-label target counts for each of its labels."""
+    labels = pc.drop_null(rows["label"])
+    if multi_label:
+        labels = pc.list_flatten(
+            pc.split_pattern(pc.filter(labels, pc.not_equal(labels, "")), LABEL_SEPARATOR)
+        )
+    return Counter({each["values"]: each["counts"] for each in pc.value_counts(labels).to_pylist()})
+
+
+def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Turn what `count_labels` found on each of `SIDES` into `{label: {side: rows}}`, labels sorted.
 
     Raises:
         ValueError: a label has no row on one of the sides.
     """
-    counts = {name: _value_counts(splits[name]["label"]) for name in SIDES}
     labels = sorted(set().union(*counts.values()))
     classes = {label: {name: counts[name].get(label, 0) for name in SIDES} for label in labels}
     for label, dealt in classes.items():
@@ -48,10 +154,6 @@ def count_classes(splits: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
                 found = ", ".join(f"{each} {rows}" for each, rows in dealt.items())
                 raise ValueError(
                     f"label {label!r} has no row in {name} ({found}); add rows of it, change the shares"
-                    " (split.validation, split.test) or set another split.seed in params.yaml"
+                    " or dates (split.validation, split.test, ...) or set another split.seed in params.yaml"
                 )
     return classes
-
-
-def _value_counts(labels: pa.ChunkedArray) -> dict[str, int]:
-    return {each["values"]: each["counts"] for each in pc.value_counts(labels).to_pylist()}

@@ -12,9 +12,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bertline.evaluation.curves import Curves
+from bertline.evaluation.label_issues import LabelIssues
 from bertline.evaluation.predictions import Predictions
 
 MISTAKES = 20
+ISSUES = 30
 CHARACTERS = 280
 
 
@@ -39,7 +41,12 @@ class Slice:
 
 
 def render(
-    metrics: dict[str, Any], candidate: Predictions, texts: Sequence[str], png: bytes, curves: Curves
+    metrics: dict[str, Any],
+    candidate: Predictions,
+    texts: Sequence[str],
+    issues: LabelIssues,
+    png: bytes,
+    curves: Curves,
 ) -> str:
     """Return the page; `texts` [N] belong to the rows of `candidate`, `metrics` is what `summarize` found."""
     environment = Environment(
@@ -50,6 +57,7 @@ def render(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.filters["cut"] = _cut
     return environment.get_template("report.html.j2").render(
         metrics=metrics,
         classes=sorted(metrics["classes"].items(), key=lambda item: (item[1]["f1"], item[0])),
@@ -57,6 +65,9 @@ def render(
         mistakes=most_confident_mistakes(candidate, texts),
         wrong=int((candidate.predicted != candidate.expected).sum()),
         slices=slices_by_length(candidate, texts),
+        issues=issues,
+        found=sum(issues.found.values()),
+        doubtful=issues.worst.slice(0, ISSUES).to_pylist(),
         curves=curves,
     )
 
@@ -70,7 +81,7 @@ def most_confident_mistakes(
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
     return [
         Mistake(
-            text=texts[i] if len(texts[i]) <= CHARACTERS else texts[i][: CHARACTERS - 1] + "…",
+            text=_cut(texts[i]),
             expected=predictions.classes[predictions.expected[i]],
             predicted=predictions.classes[predictions.predicted[i]],
             probability=float(confidence[i]),
@@ -89,3 +100,7 @@ def slices_by_length(predictions: Predictions, texts: Sequence[str]) -> list[Sli
         for part in (quartile == i for i in range(4))
         if part.any()
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"

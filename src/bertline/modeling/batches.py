@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from transformers import PretrainedConfig
 
-from bertline.modeling.tokens import TokenizedSplit
+from bertline.modeling.tokens import TokenizedSplit, Tokens
 
 BUCKET_BATCHES = 50
 """Batches whose texts are sorted together: enough for little padding, few enough to stay random."""
@@ -18,10 +19,9 @@ BUCKET_BATCHES = 50
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Tensors of one step: ids and mask int64 [B, T], labels int64 [B]."""
+    """Tensors of one step: what the model takes, as `model_inputs` returns it, and the labels int64 [B]."""
 
-    input_ids_BT: torch.Tensor
-    attention_mask_BT: torch.Tensor
+    inputs: dict[str, torch.Tensor]
     labels_B: torch.Tensor
 
     def __len__(self) -> int:
@@ -29,7 +29,8 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in vars(self).items()})
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return Batch(inputs=inputs, labels_B=self.labels_B.to(device, non_blocking=True))
 
 
 def training_order(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
@@ -60,10 +61,25 @@ def pad(rows: list[np.ndarray], pad_id: int) -> tuple[torch.Tensor, torch.Tensor
     return torch.from_numpy(ids_BT), torch.from_numpy(mask_BT.astype(np.int64))
 
 
-def batches(split: TokenizedSplit, order: list[np.ndarray], pad_id: int) -> Iterator[Batch]:
-    """Yield the batches of `split` in the given order."""
+def model_inputs(tokens: Tokens, rows: np.ndarray, config: PretrainedConfig) -> dict[str, torch.Tensor]:
+    """Return the arguments of a model's forward pass for some rows of `tokens`, each int64 [B, T].
+
+    Which text of a pair a token belongs to is only told to encoders that learnt to tell them apart (BERT,
+    ELECTRA, ALBERT; not RoBERTa, DistilBERT, ModernBERT). Without it they take all to be of the first.
+    """
+
+    def cut(values: np.ndarray) -> list[np.ndarray]:
+        return [values[tokens.offsets[i] : tokens.offsets[i + 1]] for i in rows]
+
+    ids_BT, mask_BT = pad(cut(tokens.input_ids), config.pad_token_id or 0)
+    inputs = {"input_ids": ids_BT, "attention_mask": mask_BT}
+    if tokens.type_ids is not None and getattr(config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = pad(cut(tokens.type_ids), 0)[0]
+    return inputs
+
+
+def batches(split: TokenizedSplit, order: list[np.ndarray], config: PretrainedConfig) -> Iterator[Batch]:
+    """Yield the batches of `split` in the given order, for a model of `config`."""
     for rows in order:
-        texts = [split.input_ids[split.offsets[i] : split.offsets[i + 1]] for i in rows]
-        ids_BT, mask_BT = pad(texts, pad_id)
         labels_B = torch.from_numpy(split.labels[rows])  # fancy indexing copies: writable
-        yield Batch(input_ids_BT=ids_BT, attention_mask_BT=mask_BT, labels_B=labels_B)
+        yield Batch(inputs=model_inputs(split, rows, config), labels_B=labels_B)

@@ -77,7 +77,6 @@ def train(
     Raises:
         TrainingDivergedError: the loss is NaN or infinite.
     """
-    device, pad_id = model.device, model.config.pad_token_id or 0
     train_split, validation = splits["train"], splits["validation"]
     # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
     optimizer = torch.optim.AdamW(parameter_groups(model, params), lr=params.learning_rate, fused=True)
@@ -89,10 +88,10 @@ def train(
     for epoch in range(step // steps_per_epoch + 1, params.epochs + 1):
         order = training_order(train_split.lengths, params.batch_size, seed=params.seed, epoch=epoch)
         model.train()
-        for batch in batches(train_split, order[step % steps_per_epoch :], pad_id):
+        for batch in batches(train_split, order[step % steps_per_epoch :], model.config):
             step += 1
             rate = learning_rate(step, steps, params)
-            history.append(_step(model, optimizer, batch.to(device), step, rate, params))
+            history.append(_step(model, optimizer, batch.to(model.device), step, rate, params))
             yield history[-1]
             if step % params.checkpoint_every == 0 and step % steps_per_epoch:
                 _save(checkpoints, model, optimizer, history)
@@ -135,15 +134,14 @@ def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int) -> n
     logits_NC = np.empty((len(split), model.config.num_labels), dtype=np.float32)
     model.eval()
     with torch.inference_mode():
-        for rows, batch in zip(order, batches(split, order, model.config.pad_token_id or 0), strict=True):
+        for rows, batch in zip(order, batches(split, order, model.config), strict=True):
             logits_NC[rows] = _logits(model, batch.to(model.device)).float().cpu().numpy()
     return logits_NC
 
 
 def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
-        output = model(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT)
-    logits_BC: torch.Tensor = output.logits
+        logits_BC: torch.Tensor = model(**batch.inputs).logits
     return logits_BC
 
 

@@ -13,7 +13,9 @@ class Params:
 
     ngrams: int
     regularization: float
+    folds: int
 
     def __post_init__(self) -> None:
         require("ngrams", self.ngrams, 1 <= self.ngrams <= 5, "1 to 5")
         require("regularization", self.regularization, self.regularization > 0, "> 0")
+        require("folds", self.folds, 2 <= self.folds <= 20, "2 to 20")

@@ -1,6 +1,5 @@
 """The `ingest` section of params.yaml; the comments there say what each knob does."""
 
-import codecs
 from dataclasses import dataclass
 
 from bertline.params.bounds import STRICT, require
@@ -13,28 +12,64 @@ class Params:
     __pydantic_config__ = STRICT
 
     source: str
-    text_column: str
+    validation_source: str | None
+    test_source: str | None
+    text_column: str | list[str]
+    pair_column: str | list[str] | None
     label_column: str
+    label_separator: str | None
+    label_map: dict[str, str]
     timestamp_column: str | None
-    encoding: str
+    batch_column: str | None
+    encoding: str | None
 
     def __post_init__(self) -> None:
-        require(
-            "source", self.source, bool(self.source), "sample:NAME, or a path or glob under data/incoming/"
-        )
-        require("text_column", self.text_column, bool(self.text_column), "the name of a column")
-        require("label_column", self.label_column, bool(self.label_column), "the name of a column")
-        require(
-            "encoding",
-            self.encoding,
-            _is_encoding(self.encoding),
-            "a codec Python knows, e.g. utf-8, latin-1",
-        )
+        files = "a path or a glob under data/incoming/"
+        _require_source("source", self.source, f"sample:NAME, or {files}")
+        for field in ("validation_source", "test_source"):
+            if getattr(self, field) is not None:
+                _require_source(field, getattr(self, field), f"null, or {files}")
+        _require_columns("text_column", self.text_column)
+        if self.pair_column is not None:
+            _require_columns("pair_column", self.pair_column)
+        for field in ("label_column", "timestamp_column", "batch_column"):
+            require(field, getattr(self, field), getattr(self, field) != "", "the name of a column")
+        texts = columns(self.text_column) + columns(self.pair_column)
+        require("label_column", self.label_column, self.label_column not in texts, "a column that is no text")
+        require("label_separator", self.label_separator, self.label_separator != "", 'null, or e.g. ";"')
+        for old, new in self.label_map.items():
+            trimmed = old == old.strip() and new == new.strip() != ""
+            require(
+                "label_map", {old: new}, trimmed, "old: new, without white space around, and new not empty"
+            )
+        codec = self.encoding is None or _is_text_encoding(self.encoding)
+        require("encoding", self.encoding, codec, "null, or a codec Python knows, e.g. utf-8, latin-1")
 
 
-def _is_encoding(name: str) -> bool:
+def columns(names: str | list[str] | None) -> list[str]:
+    """Return the names of the columns that make up one text, as a list."""
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else names
+
+
+def _require_source(field: str, source: str, allowed: str) -> None:
+    if "://" in source:
+        allowed = (
+            f"{allowed}; an address goes into fetch.source, and what it brings lies under data/incoming/"
+        )
+    require(field, source, source != "" and "://" not in source, allowed)
+
+
+def _require_columns(field: str, names: str | list[str]) -> None:
+    given = columns(names)
+    distinct = bool(given) and all(given) and len(set(given)) == len(given)
+    require(field, names, distinct, "the name of a column, or a list of different ones")
+
+
+def _is_text_encoding(name: str) -> bool:
     try:
-        codecs.lookup(name)
-    except LookupError:
+        "a".encode(name)
+    except (LookupError, UnicodeError, ValueError):  # unknown, makes no text, or holds a NUL
         return False
     return True

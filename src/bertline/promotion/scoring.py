@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertline.corpus.rows import read_rows
+from bertline.corpus.rows import inputs, read_rows
 from bertline.evaluation.predictions import Predictions, align
 from bertline.params.evaluate import Params
 from bertline.serving.classifier import Classifier
@@ -28,5 +28,5 @@ def score(model: Path, rows: Path, params: Params) -> Predictions:
         ids=table["id"].to_pylist(),
         classes=classes,
         expected=np.searchsorted(classes, labels).astype(np.int64),
-        probabilities=align(classifier.probabilities(table["text"].to_pylist()), classifier.labels, classes),
+        probabilities=align(classifier.probabilities(inputs(table)), classifier.labels, classes),
     )

@@ -5,29 +5,63 @@ labels, never a text, so that it can be shown around.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bertline.quality.suite import Verdict
+from bertline.quality.verdict import Outcome, Verdict
 
 
-def write_report(verdict: Verdict, folder: Path) -> None:
-    """Write verdict.json and index.html into `folder`, and make it."""
+def write_report(verdict: Verdict, ingested: Mapping[str, Any], folder: Path) -> None:
+    """Write verdict.json and index.html into `folder`, and make it; `ingested` is the report of `ingest`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n"
     (folder / "verdict.json").write_text(text, encoding="utf-8")
-    (folder / "index.html").write_text(render(verdict), encoding="utf-8")
+    (folder / "index.html").write_text(render(verdict, ingested), encoding="utf-8")
 
 
-def render(verdict: Verdict) -> str:
-    """Return the page on `verdict`."""
-    loader = FileSystemLoader(Path(__file__).parent)
-    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+def render(verdict: Verdict, ingested: Mapping[str, Any]) -> str:
+    """Return the page on `verdict`; of `ingested` it needs lines_in, duplicates and rows_out."""
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"count": _count, "observed": _observed}
+    by_severity: dict[str, list[Outcome]] = {"batch": [], "warn": [], "row": []}
+    for outcome in verdict.expectations:
+        by_severity[outcome.severity].append(outcome)
     return pages.get_template("report.html.j2").render(
         verdict=verdict,
-        batch=[each for each in verdict.expectations if each.severity == "batch"],
-        row=[each for each in verdict.expectations if each.severity == "row"],
+        ingested=ingested,
+        files=ingested.get("files", []),
+        stopping=[each.name for each in by_severity["batch"] if not each.passed],
+        warned=[each.name for each in by_severity["warn"] if not each.passed],
         classes=next((each.observed for each in verdict.expectations if each.name == "rows_per_class"), {}),
+        **by_severity,
     )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _observed(outcome: Outcome) -> str:
+    match outcome.observed:
+        case None:
+            return "missing"
+        case dict() as rows:
+            return f"{min(rows.values()):,} (smallest class)" if rows else "no label"
+        case int() as number:
+            return _count(number)
+        case float() as number:
+            if number.is_integer():
+                return _count(int(number))
+            return f"{number:.3g}" if number >= 0.001 else "below 0.001"
+        case text:
+            return text

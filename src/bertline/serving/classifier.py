@@ -1,4 +1,4 @@
-"""Classify texts with a fine-tuned model folder, cutting them exactly as in training.
+"""Classify texts or sentence pairs with a fine-tuned model folder, cutting them exactly as in training.
 
 Does not fetch models: `promotion.registry` does.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bertline.modeling.batches import pad, sorted_order
+from bertline.modeling.batches import model_inputs, sorted_order
 from bertline.modeling.encoder import load_classifier
 from bertline.modeling.tokens import encode, load_tokenizer
 
@@ -42,16 +42,15 @@ class Classifier:
             self._model.config.id2label[i] for i in range(self._model.num_labels)
         )
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the probability of each label, float32 [texts, labels], columns in the order of `labels`."""
-        input_ids, _ = encode(self._tokenizer, texts)
-        lengths = np.array([len(row) for row in input_ids])
+    def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
+        """Return the probability of each label, float32 [texts, labels], columns in the order of `labels`.
+
+        A text is a string, or the two strings of a sentence pair.
+        """
+        tokens = encode(self._tokenizer, texts)
         result = np.empty((len(texts), len(self.labels)), dtype=np.float32)
         with torch.inference_mode():
-            for rows in sorted_order(lengths, self._batch_size):
-                ids_BT, mask_BT = pad(
-                    [np.array(input_ids[i]) for i in rows], self._model.config.pad_token_id or 0
-                )
-                logits_BC = self._model(input_ids=ids_BT, attention_mask=mask_BT).logits
+            for rows in sorted_order(tokens.lengths, self._batch_size):
+                logits_BC = self._model(**model_inputs(tokens, rows, self._model.config)).logits
                 result[rows] = logits_BC.float().softmax(dim=1).numpy()
         return result

@@ -1,4 +1,7 @@
-"""The `evaluate` stage: the candidate and the baseline on the test split, which no other stage reads."""
+"""The `evaluate` stage: the candidate and the baseline on the test split, which no other stage reads.
+
+It also lists the test and training rows whose labels look wrong.
+"""
 
 import csv
 import json
@@ -8,18 +11,22 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.csv
 
-from bertline.corpus.rows import read_rows
+from bertline.corpus.rows import inputs, read_rows
 from bertline.evaluation.curves import read_curves
+from bertline.evaluation.label_issues import LabelIssues, find_label_issues
 from bertline.evaluation.plots import draw
-from bertline.evaluation.predictions import Predictions, write_predictions
+from bertline.evaluation.predictions import Predictions, read_predictions, write_predictions
 from bertline.evaluation.report import render
 from bertline.evaluation.summary import summarize
-from bertline.modeling.baseline import load_baseline
+from bertline.modeling.baseline import joined, load_baseline
 from bertline.params.evaluate import Params
 from bertline.params.loading import load_params
 from bertline.serving.classifier import Classifier
 from bertline.stages.command import run
+
+LIMIT = 1000  # rows of label_issues.csv
 
 
 class Model(Protocol):
@@ -29,12 +36,20 @@ class Model(Protocol):
     def labels(self) -> tuple[str, ...]:
         """Class names [C], sorted."""
 
-    def probabilities(self, texts: list[str], /) -> npt.NDArray[np.float32]:
-        """Class probabilities [N, C] of `texts` [N]."""
+    def probabilities(self, inputs: list[str | tuple[str, str]], /) -> npt.NDArray[np.float32]:
+        """Class probabilities [N, C] of N texts or sentence pairs."""
 
 
 def evaluate(
-    *, test: Path, model: Path, baseline: Path, training: Path, predictions: Path, report: Path
+    *,
+    test: Path,
+    train: Path,
+    out_of_fold: Path,
+    model: Path,
+    baseline: Path,
+    training: Path,
+    predictions: Path,
+    report: Path,
 ) -> None:
     """Compare the candidate with the baseline on the test rows; write predictions, numbers and report."""
     params = load_params(Params)
@@ -43,7 +58,9 @@ def evaluate(
     reference = predict(load_baseline(baseline), rows)
     write_predictions(candidate, predictions / "candidate.parquet")
     write_predictions(reference, predictions / "baseline.parquet")
-    write_report(params, rows, candidate, reference, training=training, report=report)
+    unseen = read_predictions(out_of_fold / "train.parquet")
+    issues = list_label_issues({"test": (candidate, rows), "train": (unseen, read_rows(train))})
+    write_report(params, rows, candidate, reference, issues, training=training, report=report)
 
 
 def predict(model: Model, rows: pa.Table) -> Predictions:
@@ -68,7 +85,36 @@ def predict(model: Model, rows: pa.Table) -> Predictions:
         ids=rows["id"].to_pylist(),
         classes=tuple(model.labels),
         expected=np.array([index[label] for label in labels]),
-        probabilities=model.probabilities(rows["text"].to_pylist()),
+        probabilities=model.probabilities(inputs(rows)),
+    )
+
+
+def list_label_issues(sides: dict[str, tuple[Predictions, pa.Table]], limit: int = LIMIT) -> LabelIssues:
+    """Return the rows whose labels look wrong, at most `limit`, by predictions of rows the model did not see.
+
+    Raises:
+        ValueError: the predictions of a side are not those of its rows.
+    """
+    found: dict[str, int] = {}
+    tables = []
+    for side, (predictions, rows) in sides.items():
+        if predictions.ids != rows["id"].to_pylist():
+            raise ValueError(f"the predictions of the {side} split are of other rows; run `dvc repro`")
+        issues = find_label_issues(predictions)
+        found[side] = issues.num_rows
+        chosen = rows.take(issues["row"])
+        columns = {
+            "side": pa.repeat(side, issues.num_rows),
+            "id": chosen["id"],
+            "text": pa.array(joined(inputs(chosen)), pa.string()),
+            **{name: issues[name] for name in ("given", "suggested", "score")},
+            "source": chosen["source"],
+        }
+        tables.append(pa.table(columns))
+    return LabelIssues(
+        found=found,
+        rows={side: rows.num_rows for side, (_, rows) in sides.items()},
+        worst=pa.concat_tables(tables).sort_by("score").slice(0, limit),
     )
 
 
@@ -77,17 +123,18 @@ def write_report(
     rows: pa.Table,
     candidate: Predictions,
     baseline: Predictions,
+    issues: LabelIssues,
     *,
     training: Path,
     report: Path,
 ) -> None:
-    """Write metrics.json, classes.json, confusion.csv, evaluation.png and report.html to `report`."""
+    """Write the numbers, the tables, evaluation.png and report.html to `report`."""
     curves = read_curves(training)
     metrics = summarize(
         candidate, baseline, resamples=params.resamples, confidence=params.confidence, seed=params.seed
     )
     png = draw(candidate, baseline, metrics, curves)
-    page = render(metrics, candidate, rows["text"].to_pylist(), png, curves)
+    page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
     report.mkdir(parents=True, exist_ok=True)
     # In a file of their own: as DVC metrics, four columns a class would drown the headline numbers.
     headline = {key: value for key, value in metrics.items() if key != "classes"}
@@ -96,9 +143,12 @@ def write_report(
             json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
     _write_confusion(candidate, report / "confusion.csv")
+    pyarrow.csv.write_csv(issues.worst, report / "label_issues.csv")
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
     _print_table(metrics)
+    counts = (f"{issues.found[side]:,} of {rows:,} {side} rows" for side, rows in issues.rows.items())
+    print(f"labels that look wrong: {', '.join(counts)}; see {report / 'label_issues.csv'}")
 
 
 def _write_confusion(predictions: Predictions, path: Path) -> None:

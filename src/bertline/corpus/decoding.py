@@ -1,0 +1,143 @@
+"""From the bytes of a file to lines of text: decompression, and encodings detected or given.
+
+Guarantees that a file is read block by block, and that a byte which is not of the encoding given is an
+error that names it. Where the encoding was detected, such bytes become U+FFFD; `validate` judges how
+much damage a text may have. Detection is a guess on the first `SAMPLE` bytes: it is reported.
+"""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+SAMPLE = 1 << 20  # bytes from which the encoding is detected
+BLOCK = 1 << 20  # bytes decoded at once
+LONGEST_LINE = 1 << 26  # characters; a longer line is no text, but a file without line breaks
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16: its mark begins with that of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, decompressed by its suffix: .gz, .bz2, .xz, .zst; any other as it is."""
+    match path.suffix.lower():
+        case ".gz":
+            return cast(BinaryIO, gzip.open(path))
+        case ".bz2":
+            return cast(BinaryIO, bz2.open(path))
+        case ".xz":
+            return cast(BinaryIO, lzma.open(path))
+        case ".zst":
+            stream = pa.input_stream(str(path), compression="zstd")
+            return cast(BinaryIO, io.BufferedReader(stream, BLOCK))
+        case _:
+            return path.open("rb")
+
+
+def detect_encoding(path: Path) -> str:
+    """Return the encoding of a text file, as Python names it.
+
+    A byte order mark decides; else UTF-8 if it is sound, or nearly so: some damaged bytes among many sound
+    characters do not make a file Latin-1. Then charset-normalizer guesses.
+
+    Raises:
+        ValueError: the file is empty, or no encoding makes text of it.
+    """
+    with open_bytes(path) as file:
+        sample = file.read(SAMPLE)
+    if not sample:
+        raise ValueError("the file is empty (0 bytes)")
+    for mark, encoding in MARKS.items():
+        if sample.startswith(mark):
+            return encoding
+    if 2 * sample[1::2].count(0) > len(sample[1::2]):  # ASCII in UTF-16 is also sound UTF-8, full of NULs
+        return "utf-16-le"
+    if 2 * sample[::2].count(0) > len(sample[::2]):
+        return "utf-16-be"
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)
+    damaged = text.count("\ufffd")
+    if 10 * damaged <= len(text) - len(text.encode("ascii", "ignore")):
+        return "utf-8"
+    return _guess(sample)
+
+
+def _guess(sample: bytes) -> str:
+    from charset_normalizer import from_bytes  # here, because most files are UTF-8
+
+    western = "cp1252"
+    if len(sample) - len(sample.decode("ascii", "ignore")) < 10:  # too little to tell
+        return western
+    best = from_bytes(sample).best()
+    if best is None:
+        raise ValueError("the encoding cannot be told; is it a text file? If so, set ingest.encoding")
+    # Of encodings that read the sample alike, the one that most such files are in.
+    return western if western in best.could_be_from_charset else best.encoding
+
+
+def read_lines(path: Path, encoding: str, *, strict: bool) -> Iterator[str]:
+    r"""Yield the lines of a text file, each with its `\n`; `\r` alone ends a line only where no `\n` does.
+
+    Raises:
+        ValueError: the file is empty, a line is too long or, if `strict`, a byte is not of `encoding`.
+    """
+    lines = chain.from_iterable(
+        io.StringIO(block, newline="\n") for block in _whole_lines(_decode(path, encoding, strict))
+    )
+    first = next(lines, None)
+    if first is None:
+        raise ValueError("the file is empty (0 bytes)")
+    return chain([first], lines)
+
+
+def _whole_lines(blocks: Iterator[str]) -> Iterator[str]:
+    """Yield the same text cut behind line breaks only, and one after its last line."""
+    begun: list[str] = []
+    mac = False
+    for number, read in enumerate(blocks):
+        mac = mac or (number == 0 and "\r" in read[:-1] and "\n" not in read)
+        block = read.replace("\r", "\n") if mac else read
+        head, found, tail = block.rpartition("\n")
+        if found:
+            yield "".join([*begun, head, "\n"])
+            begun = []
+        begun.append(tail)
+        if len(begun) > 1 and sum(map(len, begun)) > LONGEST_LINE:
+            raise ValueError(f"a line is longer than {LONGEST_LINE:,} characters: is a line break missing?")
+    if any(begun):
+        yield "".join([*begun, "\n"])
+
+
+def _decode(path: Path, encoding: str, strict: bool) -> Iterator[str]:
+    if strict and codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark is no part of the text
+    name = encoding.removesuffix("-sig")
+    decoder = codecs.getincrementaldecoder(encoding)("strict" if strict else "replace")
+    position, breaks = 0, 0
+    with open_bytes(path) as file:
+        while True:
+            block = file.read(BLOCK)
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = position + len(block) - len(error.object) + error.start
+                line = breaks + error.object.count(b"\n", 0, error.start) + 1
+                hint = f"save the file as {name} or set ingest.encoding"
+                raise ValueError(f"byte {at} (line {line}) is not {name}; {hint}") from None
+            except UnicodeError as error:
+                raise ValueError(f"cannot be read as {name} ({error}); set ingest.encoding") from None
+            position, breaks = position + len(block), breaks + text.count("\n")
+            if text:
+                yield text
+            if not block:
+                return

@@ -1,0 +1,1 @@
+"""What comes from outside (databases, stores, the web, the hub) and lands as files in data/incoming/."""

@@ -1,0 +1,81 @@
+"""Where to fetch from, and which parts of that must never be shown.
+
+Guarantees that neither the URL of an environment variable nor its password, its options or, on the web,
+its user pass `Address.hide`. A URL that params.yaml holds has no secrets: the params object sees to it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote, unquote_plus
+
+Lookup = Callable[[str], str | None]
+"""Gives the secret URL behind a name, e.g. `os.environ.get`; None if there is none."""
+
+_URL = re.compile(
+    r"(?P<scheme>[\w+.-]+)://(?:(?P<user>[^:/?@]*)(?P<password>:[^@]*)?@)?[^@?]*(\?(?P<options>.*))?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A URL, and how to speak of it."""
+
+    url: str
+    shown: str  # the URL as params.yaml has it, env:NAME for a secret one
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown})"
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the `://`, e.g. postgresql+psycopg or s3."""
+        return self.url.partition("://")[0].lower()
+
+    def hide(self, message: str) -> str:
+        """Return `message` with every secret in it replaced by ***."""
+        for secret in self.secrets:
+            message = message.replace(secret, "***")
+        return message
+
+
+def find_address(source: str, lookup: Lookup) -> Address:
+    """Return the address that `source` of params.yaml stands for.
+
+    Raises:
+        ValueError: there is nothing behind env:NAME, or no URL; the message does not repeat what is there.
+    """
+    if not source.startswith("env:"):
+        return Address(url=source, shown=source, secrets=())
+    name = source.removeprefix("env:")
+    url = (lookup(name) or "").strip()
+    if not url:
+        raise ValueError(
+            f"fetch.source is {source}, but the environment variable {name} is not set; put the URL there"
+            f" (a flow also takes it from the Prefect Secret block {block_name(name)!r})"
+        )
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise ValueError(
+            f"{source} holds no URL that can be read; it looks like dialect://user:password@host/database,"
+            " where @ : / ? # and % in user, password and options are percent-encoded, e.g. %40 for @"
+        )
+    return Address(url=url, shown=source, secrets=_secrets(url, parts))
+
+
+def block_name(variable: str) -> str:
+    """Return the name of the Prefect block for an environment variable: WAREHOUSE_URL is warehouse-url."""
+    return variable.lower().replace("_", "-")
+
+
+def _secrets(url: str, parts: re.Match[str]) -> tuple[str, ...]:
+    """Return what to hide, raw and decoded, the longest first."""
+    found = {url, (parts["password"] or "").removeprefix(":"), parts["options"] or ""}
+    if parts["scheme"].startswith("http"):
+        found.add(parts["user"] or "")  # a token may stand alone
+    options = (option.partition("=")[2] for option in re.split("[&;]", parts["options"] or ""))
+    found.update(value for value in options if len(value) > 3)  # a shorter one is a port or a flag
+    decoded = {decode(each) for each in found for decode in (unquote, unquote_plus)}
+    return tuple(sorted((found | decoded) - {""}, key=len, reverse=True))

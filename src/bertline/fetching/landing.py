@@ -1,0 +1,34 @@
+"""Files that land in data/incoming/.
+
+Guarantees that a file is there as a whole or not at all, and that one whose content did not change is not
+touched. Nothing is ever deleted: what is gone at its source stays here.
+"""
+
+import filecmp
+from dataclasses import dataclass
+from pathlib import Path
+
+INCOMING = Path("data/incoming")
+FETCHED = INCOMING / "fetched"
+"""The folder of what keeps its own name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landed:
+    """A file that was fetched."""
+
+    path: Path
+    amount: str  # e.g. "1,234 rows"
+    changed: bool
+
+    def __str__(self) -> str:
+        return f"{self.path.as_posix()}: {self.amount}{'' if self.changed else ', unchanged'}"
+
+
+def land(made: Path, path: Path, amount: str) -> Landed:
+    """Move the finished file `made`, on the same disk, to `path`, unless that holds the same bytes."""
+    changed = not path.is_file() or not filecmp.cmp(made, path, shallow=False)
+    if changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(path)
+    return Landed(path=path, amount=amount, changed=changed)

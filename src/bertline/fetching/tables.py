@@ -1,0 +1,173 @@
+"""What a query finds, as Parquet files: one snapshot, or one batch after the other.
+
+A query without :since is a snapshot, `fetched.parquet`. With :since it brings batches, `fetched-0001.parquet`
+and so on: at first :since is null, then the largest `fetch.since_column` of the batches that are here.
+
+Guarantees that the bytes of a file depend on the rows alone, not on the order a database gives them in;
+that a row lies in one batch only, so a query may look back (`>= :since`) for rows that came late; and
+memory that does not grow with the rows. A row that was changed is a new row; what was deleted in the
+database stays in its batch. Text is compared by its bytes, whatever the database's collation.
+"""
+
+# ruff: noqa: S608 - the names and paths in the SQL are quoted; DuckDB takes no parameters in their places
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertline.corpus import relational
+from bertline.corpus.rows import one_line, write_rows
+from bertline.fetching import databases
+from bertline.fetching.landing import INCOMING, Landed, land
+
+SNAPSHOT = INCOMING / "fetched.parquet"
+BATCHES = "fetched-[0-9]*.parquet"
+
+
+def fetch_table(url: str, query: str, since_column: str | None) -> list[Landed]:
+    """Land what `query` finds in the database at `url`; an empty list if there is nothing new.
+
+    Raises:
+        ValueError: as in `databases.select`; a snapshot is empty; a batch does not go with the ones here.
+        OSError: as in `databases.select`.
+    """
+    with relational.connect() as database, relational.scratch_folder() as folder, _explained():
+        made = folder / "made.parquet"
+        if since_column is None:
+            found = _store(databases.select(url, query, None), folder)
+            if found is None:
+                raise ValueError(f"fetch.query finds no rows; {SNAPSHOT} stays as it is")
+            rows = _write_sorted(database, found.sql, made)
+            return [land(made, SNAPSHOT, f"{rows:,} rows")]
+        batches = sorted(INCOMING.glob(BATCHES))
+        found = _store(databases.select(url, query, _largest(database, batches, since_column)), folder)
+        if found is None:
+            return []
+        _check_comparable(database, found, since_column)
+        rows = _write_sorted(database, _news(found, batches, since_column), made)
+        if not rows:
+            return []
+        number = int(batches[-1].stem.partition("-")[2]) + 1 if batches else 1
+        return [land(made, INCOMING / f"fetched-{number:04}.parquet", f"{rows:,} rows")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a query found: its columns, and a SELECT of all its rows from where they are stored."""
+
+    names: list[str]
+    sql: str
+
+
+def _store(tables: Iterable[pa.Table], folder: Path) -> _Found | None:
+    """Store tables as they come; None if there are none.
+
+    Each is a file of its own, without the columns of which it has nothing but nulls: so DuckDB finds the
+    type that all values of a column fit into.
+    """
+    parts: list[Path] = []
+    names: list[str] = []
+    typed: set[str] = set()
+    for table in tables:
+        names = table.column_names
+        filled = [field.name for field in table.schema if not pa.types.is_null(field.type)]
+        if not filled:
+            raise ValueError("fetch.query finds rows without any value; leave them out")
+        parts.append(folder / f"{len(parts)}.parquet")
+        pq.write_table(table.select(filled), parts[-1], compression="zstd")
+        typed.update(filled)
+    if not parts:
+        return None
+    columns = (_quote(name) if name in typed else f"NULL::VARCHAR AS {_quote(name)}" for name in names)
+    return _Found(names=names, sql=f"SELECT {', '.join(columns)} FROM {_files(parts)}")
+
+
+def _largest(database: duckdb.DuckDBPyConnection, batches: list[Path], column: str) -> object:
+    """Return the largest value of `column` in the batches; None before the first one."""
+    if not batches:
+        return None
+    if column not in _columns(batches):
+        raise ValueError(
+            f"{INCOMING}/{BATCHES} have no column {column!r} (fetch.since_column): they come from another"
+            " query; move them away, or name a column they have"
+        )
+    found = relational.select_all(database, f"SELECT max({_quote(column)}) FROM {_files(batches)}", {})
+    value = found[0][0].as_py()
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
+
+
+def _check_comparable(database: duckdb.DuckDBPyConnection, found: _Found, since_column: str) -> None:
+    if since_column not in found.names:
+        raise ValueError(
+            f"fetch.since_column is {since_column!r}; fetch.query has the columns {', '.join(found.names)}"
+        )
+    since = _quote(since_column)
+    number = f"typeof({since}) = 'VARCHAR' AND regexp_full_match({since}::VARCHAR, '[-+]?[0-9.]+')"
+    if len(relational.select_all(database, f"SELECT 1 FROM ({found.sql}) WHERE {number} LIMIT 1", {})):
+        raise ValueError(
+            f'fetch.since_column {since_column!r} holds numbers as text or decimals, where "9" is above "10";'
+            " CAST it to an integer, a float or a time stamp in fetch.query"
+        )
+
+
+def _news(found: _Found, batches: list[Path], since_column: str) -> str:
+    """Return a SELECT of the rows found that are in none of the batches, by the columns both have."""
+    if not batches:
+        return found.sql
+    known = _columns(batches)
+    since = _quote(since_column)
+    oldest = f"SELECT min({since}) FROM ({found.sql})"
+    old = f"SELECT * FROM {_files(batches)} WHERE {since} >= ({oldest})"
+    same = (
+        f"new.{_quote(name)} IS NOT DISTINCT FROM old.{_quote(name)}" for name in found.names if name in known
+    )
+    return f"SELECT * FROM ({found.sql}) AS new ANTI JOIN ({old}) AS old ON {' AND '.join(same)}"
+
+
+def _write_sorted(database: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+    """Write what `query` finds in an order of its own; return the rows written."""
+    query = f"SELECT * FROM ({query}) ORDER BY ALL"
+    found = relational.select_all(database, f"{query} LIMIT 0", {}).schema
+    utc = pa.timestamp("us", "UTC")  # DuckDB names the machine's time zone
+    schema = pa.schema(
+        [field.with_type(utc) if getattr(field.type, "tz", None) else field for field in found]
+    )
+    tables = (table.cast(schema) for table in relational.select(database, query, {}))
+    return write_rows(tables, path, schema)
+
+
+def _columns(batches: list[Path]) -> set[str]:
+    return {name for batch in batches for name in pq.read_schema(batch).names}
+
+
+def _files(paths: list[Path]) -> str:
+    """Return the rows of Parquet files as DuckDB's FROM names them; a column that one lacks is null there."""
+    listed = ", ".join(_string(path.as_posix()) for path in paths)
+    return f"read_parquet([{listed}], union_by_name = true)"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _string(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.DataError, duckdb.ProgrammingError) as error:
+        raise ValueError(
+            "fetch.query has a column whose values are of types that do not go together, or not with those of"
+            f" earlier batches; CAST it in the query ({one_line(error)})"
+        ) from None
+    except duckdb.OperationalError as error:
+        raise OSError(one_line(error)) from None  # a full disk

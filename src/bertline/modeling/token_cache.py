@@ -1,0 +1,93 @@
+"""Tokens of the last run, so that a new batch costs only what is new.
+
+A row's id stands for its text, its pair and its label, so its tokens are a function of the id, the
+tokenizer, `max_length` and the code: the last three are the key of the scratch folder, and tokens under
+another key are never seen. Taken from here or not, the tokens are the same; deleting the folder costs time
+and nothing else.
+
+The folder holds the files of the last run that ended, each named after the SHA-256 of its bytes and read
+only if that still is its name. They are copies: the disk holds the tokens of one run once more, and of two
+runs while the new ones take the place of the old. A run that is killed on the way leaves the old files.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import tokenizers
+
+from bertline.corpus.rows import inputs
+from bertline.modeling import tokens
+from bertline.modeling.token_writer import pack_ids
+
+SCRATCH = Path(".bertline/tokens")
+SORTED = np.dtype("S16")
+"""Packed ids as NumPy compares them whole; both sides have 16 bytes, so that cut zeros do not matter."""
+
+
+class TokenCache:
+    """Encodes rows with the tokenizer of a folder, or takes their tokens from the last run.
+
+    Args:
+        folder: holds tokenizer.json.
+        max_length: tokens after which a text is cut.
+        scratch: folder of all keys; holds one at a time.
+    """
+
+    def __init__(self, folder: Path, max_length: int, scratch: Path = SCRATCH) -> None:
+        self.taken = 0
+        """Rows taken from the last run so far."""
+        self._tokenizer = tokens.load_tokenizer(folder, max_length)
+        self._scratch = scratch
+        self._folder = scratch / _key(folder, max_length)
+        self._files = [file for file in sorted(self._folder.glob("*.arrow")) if _sha256(file) == file.stem]
+
+    def encode(self, rows: pa.Table) -> tokens.Encoded:
+        """Return the tokens of `rows`, a table of `ROWS`; fastest where their ids ascend."""
+        ids = pack_ids(rows["id"].to_pylist()).view(SORTED).ravel()
+        new = np.ones(len(ids), bool)
+        parts, places = [], []
+        for file in self._files:
+            batch = tokens.read_batch(file)  # mapped anew for each chunk: the pages read leave the memory
+            known = np.frombuffer(batch["id"].buffers()[1], SORTED)
+            at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+            found = new & (known[at] == ids)
+            parts.append(tokens.read_tokens(batch).take(at[found]))
+            places.append(np.flatnonzero(found))
+            new &= ~found
+        places.append(np.flatnonzero(new))
+        parts.append(tokens.encode(self._tokenizer, inputs(rows.filter(pa.array(new)))))
+        self.taken += len(ids) - len(places[-1])
+        return tokens.join(parts).take(np.argsort(np.concatenate(places)))
+
+    def keep(self, files: Iterable[Path]) -> None:
+        """Replace what the next run will take by copies of `files`, written by `token_writer.write_split`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = self._folder / "partial"
+        kept = {self._folder}
+        try:
+            for file in files:
+                copy = self._folder / f"{_sha256(file)}.arrow"
+                kept.add(copy)
+                if copy not in self._files:
+                    shutil.copyfile(file, partial)
+                    partial.replace(copy)
+        finally:
+            partial.unlink(missing_ok=True)  # a full disk needs the room
+        for other in {*self._scratch.glob("*"), *self._folder.glob("*")} - kept:
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+
+
+def _key(folder: Path, max_length: int) -> str:
+    digest = hashlib.sha256(f"{tokenizers.__version__} {max_length}".encode())
+    for file in (folder / "tokenizer.json", Path(tokens.__file__)):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""The token contract: whether the chosen tokenizer knows the words of the texts, and whether they fit.
+
+Measured on a random sample of the rows (sampling.py), because tokenising takes longer than all other
+checks together; `tokenize` counts the texts cut among all rows. Does not guarantee that a tokenizer suits
+the texts because it knows every token: one that falls back to bytes (GPT-2's, RoBERTa's) has no unknown
+token and gets 0, and where a tokenizer makes one token of several unknown characters, it counts as one.
+"""
+
+import json
+from collections.abc import Iterable
+
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+from bertline.corpus.rows import inputs
+from bertline.quality.facts import Fact
+from bertline.quality.sampling import RandomSample
+
+AT_ONCE = 1_000  # texts whose tokens are in memory
+MUCH = 0.01  # unknown tokens: English text on an English vocabulary has under 0.0001 of them, Chinese 0.65
+
+
+def measure_tokens(tokenizer: Tokenizer, rows: Iterable[pa.Table]) -> dict[str, Fact]:
+    """Return the shares `unknown_tokens`, of all tokens but the special ones, and `truncated`, of all texts.
+
+    Args:
+        tokenizer: as `load_tokenizer` gives it, cutting at `tokenize.max_length` tokens. What is cut off is
+            not looked at.
+        rows: tables with at least the columns id, text and text_pair of `ROWS`, no text null.
+    """
+    unknown_id = _unknown_id(tokenizer)
+    sample = RandomSample.of(chunk.select(["id", "text", "text_pair"]) for chunk in rows).rows
+    tokens = unknown = cut = 0
+    for start in range(0, len(sample), AT_ONCE):
+        for encoding in tokenizer.encode_batch_fast(inputs(sample.slice(start, AT_ONCE))):
+            tokens += len(encoding.ids) - sum(encoding.special_tokens_mask)
+            unknown += 0 if unknown_id is None else encoding.ids.count(unknown_id)
+            cut += bool(encoding.overflowing)
+    return {
+        "unknown_tokens": _unknown(unknown / max(tokens, 1)),
+        "truncated": _truncated(cut / max(len(sample), 1), tokenizer),
+    }
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id of the unknown token; None if the tokenizer can spell everything."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("byte_fallback"):
+        return None
+    if model["type"] == "Unigram":
+        unknown_id: int | None = model["unk_id"]
+    else:
+        unknown_id = tokenizer.token_to_id(model.get("unk_token") or "")
+    return unknown_id
+
+
+def _unknown(share: float) -> Fact:
+    found = f"{_percent(share)} of the tokens are unknown to the tokenizer"
+    advice = ": its vocabulary was not made for this text; choose another tokenize.weights"
+    return Fact(share, found + advice * (share >= MUCH))
+
+
+def _truncated(share: float, tokenizer: Tokenizer) -> Fact:
+    if tokenizer.truncation is None:
+        return Fact(share)
+    longest = tokenizer.truncation["max_length"]
+    return Fact(
+        share,
+        f"{_percent(share)} of the texts are longer than {longest} tokens and are cut there "
+        "(tokenize.max_length)",
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"

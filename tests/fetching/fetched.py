@@ -1,0 +1,28 @@
+"""What the tests of the fetching share."""
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from bertline.fetching.fetch import fetch
+from bertline.params.fetch import Params
+
+PASSWORD = "hunter2/s3kr:t"  # noqa: S105 - of the PostgreSQL that tests start
+ENCODED = "hunter2%2Fs3kr%3At"
+NOTHING = {"source": None, "query": None, "since_column": None, "subset": None, "split": None}
+
+
+def bring(source: str, **knobs: str) -> list[str]:
+    """Fetch and return what is shown of each file."""
+    return [str(each) for each in fetch(Params(**(NOTHING | {"source": source} | knobs)), os.environ.get)]
+
+
+def rows(path: str) -> list[tuple[object, ...]]:
+    """Return the rows of a Parquet file, as tuples in the order of its columns."""
+    return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
+
+
+def files() -> list[str]:
+    """Return every file that lies in the current project, hidden ones too."""
+    return sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())

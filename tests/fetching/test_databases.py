@@ -1,0 +1,296 @@
+"""On SQLite, and what only a server can show on a real PostgreSQL."""
+
+# ruff: noqa: S608 - the SQL is made of what stands in this file
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy
+from fetched import ENCODED, bring, files, rows
+
+from bertline.fetching import databases
+
+SNAPSHOT = "data/incoming/fetched.parquet"
+SINCE = "SELECT text, created FROM tickets WHERE :since IS NULL OR created > :since"
+Sql = Callable[..., None]
+
+
+@pytest.fixture
+def tickets(project: Path) -> Sql:
+    """Run statements in tickets.db, which has a table `tickets`."""
+
+    def run(*statements: str) -> None:
+        with closing(sqlite3.connect(project / "tickets.db")) as database, database:
+            for statement in statements:
+                database.execute(statement)
+
+    run("CREATE TABLE tickets (text TEXT, label, created TEXT)")
+    return run
+
+
+def insert(*texts: str, created: str = "2026-09-01", label: object = 1) -> str:
+    values = ", ".join(f"('{text}', {label!r}, '{created}')" for text in texts)
+    return f"INSERT INTO tickets VALUES {values}"
+
+
+def test_a_snapshot_has_every_row_and_equal_rows_too(tickets: Sql) -> None:
+    tickets(insert("b", "a", "a", "déjà\nvu"))
+    assert bring("sqlite:///tickets.db", query="SELECT text, label FROM tickets") == [f"{SNAPSHOT}: 4 rows"]
+    assert rows(SNAPSHOT) == [("a", 1), ("a", 1), ("b", 1), ("déjà\nvu", 1)]
+
+
+def test_the_bytes_of_a_snapshot_do_not_depend_on_the_order_of_the_rows(
+    tickets: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets(*(insert(f"text {i * 7919 % 5000}", label=[i % 3, None][i % 2] or "x") for i in range(500)))
+    monkeypatch.setattr(databases, "CHUNK", 64)
+    contents = set()
+    for order in ("rowid", "rowid DESC", "text, label"):
+        bring("sqlite:///tickets.db", query=f"SELECT text, label FROM tickets ORDER BY {order}")
+        contents.add(Path(SNAPSHOT).read_bytes())
+    assert len(contents) == 1
+
+
+def test_an_unchanged_snapshot_is_not_touched_and_a_changed_one_is_replaced(tickets: Sql) -> None:
+    tickets(insert("a"))
+    query = "SELECT text FROM tickets"
+    bring("sqlite:///tickets.db", query=query)
+    before = Path(SNAPSHOT).stat().st_ino
+    assert bring("sqlite:///tickets.db", query=query) == [f"{SNAPSHOT}: 1 rows, unchanged"]
+    assert Path(SNAPSHOT).stat().st_ino == before
+    tickets(insert("b"))
+    assert bring("sqlite:///tickets.db", query=query) == [f"{SNAPSHOT}: 2 rows"]
+
+
+def test_batches_have_the_new_rows_only_and_none_is_made_without(tickets: Sql) -> None:
+    tickets(insert("first"))
+    shown = []
+    for text in ("second", None, "third"):
+        shown.append(bring("sqlite:///tickets.db", query=SINCE, since_column="created"))
+        if text:
+            tickets(insert(text, created=f"2026-09-02 {text}"))
+    shown.append(bring("sqlite:///tickets.db", query=SINCE, since_column="created"))
+    batches = [f"data/incoming/fetched-000{number}.parquet" for number in (1, 2, 3)]
+    assert shown == [[f"{batches[0]}: 1 rows"], [f"{batches[1]}: 1 rows"], [], [f"{batches[2]}: 1 rows"]]
+    assert [[text for text, _ in rows(batch)] for batch in batches] == [["first"], ["second"], ["third"]]
+
+
+def test_rows_that_came_late_are_found_by_looking_back_and_none_comes_twice(tickets: Sql) -> None:
+    query = SINCE.replace("created > :since", "created >= date(:since, '-7 days')")
+    tickets(insert("old", created="2026-08-01"), insert("a", "a"))
+    bring("sqlite:///tickets.db", query=query, since_column="created")
+    tickets(insert("late", created="2026-08-30"), insert("at the same time"))
+    bring("sqlite:///tickets.db", query=query, since_column="created")
+    assert [text for text, _ in rows("data/incoming/fetched-0002.parquet")] == ["at the same time", "late"]
+
+
+def test_a_batch_may_have_a_column_that_earlier_ones_lack(tickets: Sql) -> None:
+    tickets(insert("a"))
+    bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    tickets(insert("b", created="2026-09-02"))
+    bring("sqlite:///tickets.db", query=SINCE.replace("text,", "text, label,"), since_column="created")
+    assert rows("data/incoming/fetched-0002.parquet") == [("b", 1, "2026-09-02")]
+
+
+def test_a_column_of_mixed_types_becomes_text_whatever_chunk_a_value_is_in(
+    tickets: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "CHUNK", 2)
+    tickets(
+        insert("a", "b", "c", label=7),
+        insert("d", label="x"),
+        "UPDATE tickets SET label = NULL WHERE text = 'c'",
+    )
+    bring("sqlite:///tickets.db", query="SELECT text, label, NULL AS none FROM tickets")
+    assert rows(SNAPSHOT) == [("a", "7", None), ("b", "7", None), ("c", None, None), ("d", "x", None)]
+
+
+def test_colons_and_percent_signs_in_a_query_stand_for_themselves(tickets: Sql) -> None:
+    tickets(insert("at 10:30 100% :x"))
+    bring(
+        "sqlite:///tickets.db",
+        query="""SELECT text FROM tickets WHERE text LIKE '%:x' AND '{"a":1}' <> ':b'""",
+    )
+    assert rows(SNAPSHOT) == [("at 10:30 100% :x",)]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        ({"query": "SELECT * FROM nowhere"}, "fetch.query is wrong: no such table: nowhere"),
+        ({"query": "SELECT missing FROM tickets"}, "fetch.query is wrong: no such column: missing"),
+        ({"query": "SELEC 1"}, 'fetch.query is wrong: near "SELEC": syntax error'),
+        ({"query": "DELETE FROM tickets"}, "fetch.query returns no rows: it must be a SELECT"),
+        ({"query": "SELECT * FROM tickets WHERE 1 = 0"}, "fetch.query finds no rows"),
+        ({"query": "SELECT text, text FROM tickets"}, "two columns of the same name"),
+        ({"query": "SELECT x'00' AS raw"}, "column 'raw' of fetch.query holds bytes"),
+        ({"query": "SELECT NULL AS a, NULL AS b"}, "rows without any value"),
+        ({}, "a database needs fetch.query"),
+        ({"query": SINCE, "since_column": "id"}, "fetch.since_column is 'id'; fetch.query has the columns"),
+        (
+            {"query": SINCE.replace("text,", "'10' AS id,"), "since_column": "id"},
+            "fetch.since_column 'id' holds numbers as text or decimals",
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_query_is_one_line_and_changes_nothing(
+    tickets: Sql, knobs: dict[str, str], says: str
+) -> None:
+    tickets(insert("a"))
+    with pytest.raises(ValueError, match=r"^fetch.source sqlite:///tickets.db: ") as error:
+        bring("sqlite:///tickets.db", **knobs)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert files() == ["tickets.db"]
+    bring("sqlite:///tickets.db", query="SELECT text FROM tickets")
+    assert rows(SNAPSHOT) == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:///missing.db", "there is no database file missing.db"),
+        ("oracle+nothing://scott@host/db", "'oracle+nothing' is neither a database that SQLAlchemy knows"),
+        ("mysql+pymysql://scott@host/db", "needs the package pymysql, which is not installed"),
+        ("postgresql://scott@host:port/db", "not a URL like dialect+driver://user@host:5432/database"),
+    ],
+)
+def test_a_wrong_url_is_one_line_and_makes_no_file(project: Path, url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=r"^fetch.source ") as error:
+        bring(url, query="SELECT 1")
+    assert says in str(error.value)
+    assert files() == []
+
+
+def test_batches_of_another_query_are_not_continued(tickets: Sql) -> None:
+    tickets(insert("a"))
+    bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    query = "SELECT rowid AS id, text FROM tickets WHERE :since IS NULL OR rowid > :since"
+    with pytest.raises(ValueError, match=r"have no column 'id' .* another query; move them away"):
+        bring("sqlite:///tickets.db", query=query, since_column="id")
+
+
+def test_a_fetch_killed_while_it_reads_leaves_no_batch(tickets: Sql) -> None:
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " SELECT i AS text FROM n WHERE :since IS NULL OR i > :since"
+    )
+    program = (
+        "import os; from bertline.fetching.fetch import fetch; from bertline.params.fetch import Params\n"
+        f"fetch(Params(source='sqlite:///tickets.db', query={endless!r}, since_column='text', subset=None,"
+        " split=None), os.environ.get)"
+    )
+    reader = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        while len(list(Path(".bertline/scratch").rglob("*.parquet"))) < 3:
+            assert reader.poll() is None
+    finally:
+        reader.kill()
+        reader.wait()
+    assert list(Path("data/incoming").iterdir()) == []
+
+
+# PostgreSQL
+
+
+@pytest.fixture
+def warehouse(project: Path, postgres: int, monkeypatch: pytest.MonkeyPatch) -> Sql:
+    """Run statements in PostgreSQL, whose URL is in WAREHOUSE_URL."""
+    url = f"postgresql://owner:{ENCODED}@127.0.0.1:{postgres}/postgres"
+    monkeypatch.setenv("WAREHOUSE_URL", url)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+
+    def run(*statements: str) -> None:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    run(
+        "DROP TABLE IF EXISTS tickets",
+        "CREATE TABLE tickets (id serial, text text, label text, at timestamptz)",
+    )
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("timestamptz", ["2026-09-01 10:00+02", "2026-09-01 08:00:01+00"]),
+        ("timestamp", ["2026-09-01 10:00", "2026-09-01 10:00:00.000001"]),
+        ("date", ["2026-09-01", "2026-09-02"]),
+        ("integer", ["9", "10"]),
+        ("bigint", ["9", "99999999999"]),
+        ("text", ["it's 50% :since", "z\\"]),
+        ("double precision", ["9.5", "10.25"]),
+    ],
+)
+def test_batches_from_postgresql_continue_whatever_the_type_of_the_column(
+    warehouse: Sql, kind: str, values: list[str]
+) -> None:
+    """At first the bound is null, for which PostgreSQL knows no type; then it is of the column's."""
+    warehouse(f"ALTER TABLE tickets ADD COLUMN moment {kind}", "SET TIME ZONE 'Asia/Tokyo'")
+    query = "SELECT text, moment FROM tickets WHERE (:since IS NULL OR moment > :since)"
+    for number, value in enumerate(values, start=1):
+        literal = value.replace("'", "''").replace("%", "%%")
+        warehouse(f"INSERT INTO tickets (text, moment) VALUES ('text {number}', '{literal}')")
+        (shown,) = bring("env:WAREHOUSE_URL", query=query, since_column="moment")
+        assert shown == f"data/incoming/fetched-000{number}.parquet: 1 rows"
+        assert bring("env:WAREHOUSE_URL", query=query, since_column="moment") == []
+
+
+def test_types_of_postgresql_arrive_as_what_ingest_can_read(warehouse: Sql) -> None:
+    query = """SELECT 1::bigint AS i, true AS b, 0.10::numeric AS n, date '2026-09-01' AS d, 1.5::float8 AS f,
+        timestamp '2026-09-01 10:00' AS t, timestamptz '2026-09-01 10:00+02' AS z,
+        '{"b": [1], "a": "é"}'::jsonb AS j, '{7c7c12a2-3e4f-4b7a-8d4e-0123456789ab}'::uuid AS u,
+        ARRAY['x', 'y'] AS a, 12345678901234567890::numeric AS h"""
+    bring("env:WAREHOUSE_URL", query=query)
+    ((i, b, n, d, f, t, z, j, u, a, h),) = rows(SNAPSHOT)
+    assert (i, b, n, d, f) == (1, True, "0.10", date(2026, 9, 1), 1.5)
+    assert (t, z) == (datetime(2026, 9, 1, 10), datetime(2026, 9, 1, 8, tzinfo=UTC))
+    assert (json.loads(j), json.loads(a)) == ({"a": "é", "b": [1]}, ["x", "y"])
+    assert (u, h) == ("7c7c12a2-3e4f-4b7a-8d4e-0123456789ab", "12345678901234567890")
+    assert str(pq.read_schema(SNAPSHOT).field("z").type) == "timestamp[us, tz=UTC]"
+
+
+def test_memory_stays_flat_while_postgresql_streams(warehouse: Sql) -> None:
+    """DuckDB may take what it is given; here little, so that it is not all that is seen."""
+    program = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); from fetched import bring\n"
+        "from bertline.corpus import relational; relational.MEMORY = '200MB'\n"
+        'query = "SELECT i AS id, repeat(md5(i::text), 10) AS text FROM generate_series(1, 600000) i"\n'
+        "bring('env:WAREHOUSE_URL', query=query)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parent)]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert pq.read_metadata(SNAPSHOT).num_rows == 600_000
+    assert (
+        int(shown.split()[-1]) < 800
+    )  # MB; as much at three times the rows, and 1,300 where they are all held
+
+
+def test_a_wrong_query_on_postgresql_is_the_users_mistake(warehouse: Sql) -> None:
+    for query, says in [
+        ("SELECT * FROM nowhere", 'fetch.query is wrong: relation "nowhere" does not exist'),
+        ("SELECT missing FROM tickets", 'fetch.query is wrong: column "missing" does not exist'),
+        ("SELECT 1 / 0", "fetch.query is wrong: division by zero"),
+    ]:
+        with pytest.raises(ValueError, match=r"^fetch.source env:WAREHOUSE_URL: ") as error:
+            bring("env:WAREHOUSE_URL", query=query)
+        assert str(error.value).endswith(says)
+
+
+def test_nothing_is_written_to_the_database(warehouse: Sql) -> None:
+    bring("env:WAREHOUSE_URL", query="SELECT setval('tickets_id_seq', 1) AS n")
+    with pytest.raises(ValueError, match=r"must be a SELECT|is wrong"):
+        bring("env:WAREHOUSE_URL", query="INSERT INTO tickets (text) VALUES ('x')")
+    assert bring("env:WAREHOUSE_URL", query="SELECT count(*) AS n FROM tickets")
+    assert rows(SNAPSHOT) == [(0,)]

@@ -1,0 +1,135 @@
+"""Whatever goes wrong, no password is shown: searched for in everything that is printed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from fetched import ENCODED, NOTHING, PASSWORD, bring, rows
+from tiny import PROJECT
+
+from bertline.fetching.address import find_address
+from bertline.params.fetch import Params
+from bertline.params.loading import load_params
+
+SECRETS = (PASSWORD, ENCODED, *re.findall(r"\w{3,}", PASSWORD))
+
+
+def write_params(folder: Path, source: str, query: str | None) -> None:
+    head, tail = (PROJECT / "params.yaml").read_text().split("\ningest:", 1)
+    for key, value in ("source", source), ("query", query):
+        head = re.sub(rf"(?m)^  {key}: null.*$", f"  {key}: {json.dumps(value)}", head)
+    (folder / "params.yaml").write_text(f"{head}\ningest:{tail}")
+
+
+def printed(
+    folder: Path, source: str, query: str | None = "SELECT 1 AS n", **environment: str
+) -> tuple[int, str]:
+    """Run `bertline fetch` with every logger at its loudest; return its status and what it printed."""
+    write_params(folder, source, query)
+    program = "import logging; logging.basicConfig(level=0)\nfrom bertline.cli import app; app(['fetch'])"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=os.environ | environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return result.returncode, result.stdout
+
+
+def assert_no_secret(shown: str) -> None:
+    assert [secret for secret in SECRETS if secret in shown] == []
+
+
+def test_the_right_password_is_not_shown_either(project: Path, postgres: int) -> None:
+    url = f"postgresql://owner:{ENCODED}@127.0.0.1:{postgres}/postgres"
+    status, shown = printed(project, "env:WAREHOUSE_URL", WAREHOUSE_URL=url)
+    assert (status, rows("data/incoming/fetched.parquet")) == (0, [(1,)])
+    assert_no_secret(shown)
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("postgresql://owner:{wrong}x@127.0.0.1:{port}/postgres", 'authentication failed for user "owner"'),
+        ("postgresql://owner:{wrong}@127.0.0.1:1/postgres", "cannot connect: connection failed"),
+        ("postgresql://owner:{wrong}@nowhere.invalid/postgres", "cannot connect"),
+        (
+            "postgresql://owner:{wrong}@127.0.0.1:{port}/postgres?passwort={wrong}",
+            "invalid connection option",
+        ),
+        ("postgresql://owner:{raw}@x@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
+        ("postgresql:/owner:{wrong}@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
+        ("postgresql://owner@127.0.0.1:{wrong}/postgres", "not a URL like dialect"),
+        ("owner:{wrong}@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
+        ("{wrong}", "holds no URL that can be read"),
+        ("mysql+pymysql://owner:{wrong}@127.0.0.1/db", "needs the package pymysql"),
+        ("http://owner:{wrong}@127.0.0.1:1/rows.csv", "the store cannot be read"),
+        ("http://{wrong}@127.0.0.1:1/rows.csv", "is not allowed in login"),
+        ("http://127.0.0.1:1/rows.csv?sig={wrong}", "the store cannot be read"),
+    ],
+)
+def test_no_error_shows_a_password(project: Path, postgres: int, template: str, says: str) -> None:
+    url = template.format(wrong=quote(PASSWORD, safe=""), raw=PASSWORD, port=postgres)
+    query = None if url.startswith("http") else "SELECT 1 AS n"
+    status, shown = printed(project, "env:WAREHOUSE_URL", query, WAREHOUSE_URL=url)
+    assert status == 1
+    assert says in shown
+    assert "error: " in shown.splitlines()[-1]
+    assert_no_secret(shown)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://owner:{}@host/db",
+        "postgresql:/owner:{}@host/db",
+        "postgresql://:{}@host/db",
+        "owner:{}@host/db",
+        "env:postgresql://owner:{}@host/db",
+        "postgresql://host/db?user=owner&password={}",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BPWD%3D{}",
+        "https://{}@host/rows.csv",
+        "https://host/rows.csv?X-Amz-Signature={}",
+    ],
+)
+def test_a_password_in_the_parameters_is_refused_and_not_repeated(project: Path, source: str) -> None:
+    for secret in (PASSWORD, ENCODED, "hunter2"):
+        write_params(project, source.format(secret), None)
+        with pytest.raises(ValueError, match=r"^params.yaml: fetch.source seems to hold a password") as error:
+            load_params(Params)
+        assert_no_secret(str(error.value))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://owner@host:5432/db?sslmode=require",
+        "postgresql:///db?host=/tmp",
+        "sqlite:///C:/data/tickets.db",
+        "s3://bucket/2026-*/part-?.csv",
+        "s3://bucket/token/password=no/rows.csv",
+        "https://host:8000/rows.csv?version=2",
+        "hub:owner/name@v1.0",
+    ],
+)
+def test_an_address_without_a_password_is_shown_as_it_is(source: str) -> None:
+    assert Params(**(NOTHING | {"source": source})).source == source
+    assert find_address(source, {}.get).shown == source
+
+
+def test_a_variable_that_is_not_set_is_named_with_its_block(project: Path) -> None:
+    with pytest.raises(ValueError, match=r"variable NO_SUCH_URL is not set; .* block 'no-such-url'"):
+        bring("env:NO_SUCH_URL", query="SELECT 1")
+
+
+def test_an_address_does_not_show_its_url_when_it_is_printed() -> None:
+    address = find_address("env:X", {"X": f"postgresql://owner:{ENCODED}@host/db"}.get)
+    assert_no_secret(f"{address} {address!r} {[address]}")

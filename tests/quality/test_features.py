@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from judging import KNOBS, rows
+
+from bertline.params.validate import Params
+from bertline.quality.features import FEATURES, Featurizer
+
+PARAMS = Params(**KNOBS)
+NONE = pa.array([], pa.string())
+
+
+def features(*texts, scripts=None):
+    params = replace(PARAMS, scripts=scripts)
+    table = rows(*((text, "ham") for text in texts))
+    return Featurizer(params, NONE, multi_label=False).compute(table)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "tab\tand\r\nline",
+        "na\u00efve caf\u00e9",
+        "\u00abCAF\u00c9\u00bb",
+        "\u65e5\u672c\u8a9e",
+        "\u0414\u0430",
+        "5 \u00d7 3",
+        "\U0001f600",
+    ],
+)
+def test_sound_text_is_not_damaged(text):
+    assert features(text)["damaged"].to_pylist() == [0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u00fcber",
+        "\u0434\u0430",
+        "\u03b1\u03b2\u03b3",
+        "\u65e5\u672c",
+        "\u20ac 5",
+        "\u2019s",
+        "\u05d0\u05d1",
+    ],
+)
+def test_utf_8_that_was_read_as_windows_1252_or_latin_1_is_damaged(text):
+    assert features(text.encode().decode("latin-1"))["damaged"][0].as_py() > 0.05
+    try:
+        mojibake = text.encode().decode("cp1252")
+    except UnicodeDecodeError:  # five bytes mean nothing there
+        return
+    assert features(mojibake)["damaged"][0].as_py() > 0.05
+
+
+def test_a_share_is_rounded_up_so_that_a_bound_is_kept_exactly():
+    exactly, above = "\ufffd" + "x" * 19, "\ufffd" * 51 + "x" * 968
+    assert features(exactly, above)["damaged"].to_pylist() == [0.05, 0.051]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "text", "share"),
+    [
+        (["Latin"], "abc 123 !", 0.0),
+        (["Latin"], "ab \u0434\u0430", 0.5),
+        (["Latin", "Cyrillic"], "ab \u0434\u0430", 0.0),
+        (
+            ["Han", "Hiragana", "Katakana"],
+            "\u30b3\u30fc\u30d2\u30fc",
+            0.0,
+        ),  # its long vowels are of no script
+        (["Han"], "123", 0.0),
+    ],
+)
+def test_foreign_is_the_share_of_letters_in_other_scripts(scripts, text, share):
+    assert features(text, scripts=scripts)["foreign"].to_pylist() == [share]
+
+
+def test_an_unknown_script_is_refused():
+    with pytest.raises(ValueError, match=r"validate\.scripts names 'Klingon'; allowed: Unicode scripts"):
+        features("a", scripts=["Klingon"])
+
+
+def test_a_row_without_anything_has_features_of_nothing():
+    table = Featurizer(PARAMS, NONE, multi_label=False).compute(rows((None, None)))
+    assert table.schema.equals(FEATURES)
+    present = {name for name, value in table.to_pylist()[0].items() if value is not None}
+    assert present == {"readable", "text_present", "label_present", "one_label"}

@@ -1,0 +1,56 @@
+"""Great Expectations' Spark engine counts as many broken rows as ours; where pyspark and Java are."""
+
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from judging import GOOD, KNOBS, judge_rows, rows
+
+from bertline.params.validate import Params
+from bertline.quality.suite import build_suite
+
+pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: pip install pyspark")
+if shutil.which("java") is None:
+    pytest.skip("Java is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def session():
+    from pyspark.sql import SparkSession
+
+    settings = {"spark.ui.enabled": "false", "spark.sql.session.timeZone": "UTC"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)  # the workers need pyarrow, too
+        session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+        yield session
+        session.stop()
+
+
+def test_spark_counts_the_rows_that_we_count(session):
+    from bertline.quality.spark import count_broken
+
+    bad = [
+        (None, "ham"),
+        (" \u3000", "ham"),
+        ("x" * 41, "spam"),
+        ("na\ufffdve", "spam"),
+        ("\u0434\u0430", "ham"),
+        ("e", None),
+        ("f", " "),
+        ("g", "hma"),
+        ("A", "spam"),
+        ("late", "ham"),
+    ]
+    stamps = [None] * (len(GOOD) + len(bad) - 1) + [datetime(2999, 1, 1, tzinfo=UTC)]
+    table = rows(*GOOD, *bad, timestamp=stamps)
+    knobs = {"labels": ["ham", "spam"], "scripts": ["Latin"], "latest": "2026-12-31"}
+    ours = judge_rows(table, **knobs).outcomes
+
+    params = Params(**(KNOBS | knobs))
+    frame = session.read.parquet(str(Path("rows.parquet").resolve()))
+    counted = count_broken(frame, params, build_suite(params, []))
+
+    assert counted == {name: ours[name].observed for name in counted}
+    assert sum(counted.values()) > len(bad)

@@ -1,0 +1,186 @@
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import CLASSES, make_texts
+
+from bertline.corpus.rows import make_rows, with_ids, write_rows
+from bertline.modeling.tokens import Manifest, encode, load_tokenizer, read_batch, read_split
+from bertline.stages.tokenize import SPLITS, tokenize
+
+PATHS = {
+    "splits": Path("data/splits"),
+    "out": Path("data/tokens"),
+    "report": Path("reports/tokenize.json"),
+}
+
+
+def write(rows, name="train", *, pairs=None, multi_label=False):
+    """Write (text, label) rows as a split, sorted by id."""
+    texts, labels = [text for text, _ in rows], [label for _, label in rows]
+    table = with_ids(make_rows(texts, labels, text_pair=pairs)).sort_by("id")
+    write_rows(table, PATHS["splits"] / f"{name}.parquet", multi_label=multi_label)
+    return table
+
+
+def digests():
+    """Return a hash of every file the stage declares."""
+    files = [*PATHS["out"].iterdir(), PATHS["report"]]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
+
+
+@pytest.fixture
+def project(set_params, tiny_encoder):
+    """Enter a folder with two splits and the tiny encoder; return the texts of all of them."""
+    set_params("tokenize", weights=str(tiny_encoder), max_length=10)
+    rows = make_texts(400)
+    write(rows[:150])
+    write(rows[150:200], "validation")
+    return rows
+
+
+def test_the_tokens_are_those_of_the_rows_in_their_order(project, tiny_encoder):
+    table = write(project[:150])
+    tokenize(**PATHS)
+    split, manifest = read_split(PATHS["out"] / "train.arrow"), Manifest.read(PATHS["out"])
+    expected = encode(load_tokenizer(tiny_encoder, 10), table["text"].to_pylist())
+    assert split.input_ids.tolist() == expected.input_ids.tolist()
+    assert split.offsets.tolist() == expected.offsets.tolist()
+    assert manifest.classes == CLASSES
+    assert [CLASSES[i] for i in split.labels] == table["label"].to_pylist()
+    ids = read_batch(PATHS["out"] / "train.arrow")["id"].to_pylist()
+    assert [each.hex() for each in ids] == table["id"].to_pylist()
+
+
+def test_the_report_counts_rows_tokens_and_cuts(project):
+    tokenize(**PATHS)
+    report = json.loads(PATHS["report"].read_text())
+    for name, (start, end) in {"train": (0, 150), "validation": (150, 200)}.items():
+        lengths = [len(text.split()) + 2 for text, _ in project[start:end]]
+        assert report[name] == {
+            "rows": end - start,
+            "tokens": sum(min(length, 10) for length in lengths),
+            "longest": min(max(lengths), 10),
+            "rows_cut": sum(length > 10 for length in lengths),
+        }
+
+
+def test_a_new_batch_costs_only_its_rows_and_ends_in_the_bytes_of_a_full_rebuild(project, capsys):
+    tokenize(**PATHS)
+    write([*project[:150], *project[200:230]])
+    write(project[150:205], "validation")
+    capsys.readouterr()
+    tokenize(**PATHS)
+    assert "200 of 235 rows taken from the last run\n" in capsys.readouterr().out
+    incremental = digests()
+    shutil.rmtree(".bertline")
+    shutil.rmtree("data/tokens")
+    tokenize(**PATHS)
+    assert "taken from the last run" not in capsys.readouterr().out
+    assert digests() == incremental
+
+
+def test_a_row_that_changes_its_split_keeps_its_tokens(project, capsys):
+    tokenize(**PATHS)
+    write(project[40:200])
+    write(project[:40], "validation")
+    tokenize(**PATHS)
+    assert "200 of 200 rows taken" in capsys.readouterr().out
+
+
+def test_other_weights_start_anew(project, set_params, tiny_encoder, tmp_path, capsys):
+    tokenize(**PATHS)
+    other = shutil.copytree(tiny_encoder, tmp_path / "other")
+    tokenizer = (other / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(tokenizer.replace('"lowercase": true', '"lowercase": false'))
+    set_params("tokenize", weights=str(other), max_length=10)
+    capsys.readouterr()
+    tokenize(**PATHS)
+    assert "rows taken" not in capsys.readouterr().out
+
+
+def test_nothing_is_written_but_the_outputs_and_the_scratch(project):
+    before = set(Path().rglob("*"))
+    tokenize(**PATHS)
+    new = {str(path) for path in set(Path().rglob("*")) - before if path.is_file()}
+    assert {name for name in new if not name.startswith(".bertline/tokens/")} == {
+        "data/tokens/train.arrow",
+        "data/tokens/validation.arrow",
+        "data/tokens/tokens.json",
+        "reports/tokenize.json",
+    }
+
+
+def test_a_killed_run_changes_nothing_but_time(project, run_stage):
+    write(make_texts(5000, seed=3))
+    assert run_stage("tokenize", **PATHS).returncode == 0
+    whole = digests()
+    flags = [part for flag, path in PATHS.items() for part in (f"--{flag}", str(path))]
+    for seen in ("data/tokens/tokens.json", "data/tokens/train.arrow", "data/tokens/validation.arrow"):
+        shutil.rmtree(PATHS["out"])  # as DVC does before a stage
+        write(make_texts(6000, seed=3)[: 5000 + len(seen)])
+        process = subprocess.Popen([sys.executable, "-m", "bertline.stages.tokenize", *flags])
+        while not Path(seen).exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert {path.name for path in PATHS["out"].iterdir()} <= {*whole}
+    write(make_texts(5000, seed=3))
+    assert "5050 of 5050 rows taken" in run_stage("tokenize", **PATHS).stdout
+    assert digests() == whole
+    assert len(list(Path(".bertline").rglob("*.*"))) == len(SPLITS)
+
+
+def test_a_scratch_that_cannot_be_written_does_not_stop_the_run(project, capsys):
+    Path(".bertline").write_text("in the way")
+    tokenize(**PATHS)
+    assert "the next run will tokenize every row: " in capsys.readouterr().out
+
+
+def test_sentence_pairs_are_cut_together_and_keep_their_segments(project):
+    pairs = [text for text, _ in project[200:350]]
+    write(project[:150], pairs=pairs)
+    tokenize(**PATHS)
+    split = read_split(PATHS["out"] / "train.arrow")
+    assert split.type_ids is not None
+    assert len(split.type_ids) == len(split.input_ids)
+    assert split.lengths.max() == 10
+    seconds = sum(split.type_ids[split.offsets[1:] - 1])  # the last token is the [SEP] of the second text
+    assert seconds == 150
+    assert read_split(PATHS["out"] / "validation.arrow").type_ids is None
+
+
+def fails(run_stage):
+    done = run_stage("tokenize", **PATHS)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_a_label_that_train_does_not_know_is_an_error_before_any_work(project, run_stage):
+    write([*project[150:200], ("a new thing", "weather")], "validation")
+    expected = "error: tokenize: label 'weather' is in validation but not in train; add rows of it\n"
+    assert fails(run_stage) == expected
+    assert not PATHS["out"].exists()
+
+
+def test_multi_label_targets_are_refused(project, run_stage):
+    write([("the cat", "animal\x1fnumber"), ("one", "number")], multi_label=True)
+    says = "multi-label targets can be ingested, validated and split, but not trained yet"
+    assert says in fails(run_stage)
+
+
+def test_an_empty_split_is_refused(project, run_stage):
+    write([], "validation")
+    assert "data/splits/validation.parquet has no rows; add rows, or change" in fails(run_stage)
+
+
+def test_a_missing_split_names_the_command_that_makes_it(project, run_stage):
+    (PATHS["splits"] / "train.parquet").unlink()
+    assert "data/splits/train.parquet is not here; `dvc repro` makes it" in fails(run_stage)
