@@ -43,7 +43,9 @@ class Data:
     def warnings(self) -> list[str]:
         """Return a line on each expectation that failed without stopping the batch."""
         return [
-            f"{each['name']} is {_observed(each)} (allowed: {each['allowed']})"
+            each["name"]
+            + (f" is {each['shown']}" if each["shown"] else "")
+            + f" (allowed: {each['allowed']})"
             + (f": {each['detail']}" if each["detail"] else "")
             for each in self.validated["expectations"]
             if each["severity"] == "warn" and not each["passed"]
@@ -60,7 +62,7 @@ class Data:
         table = [("expectation", "severity", "observed", "allowed", "verdict", "what it means")]
         for each in judged["expectations"]:
             verdict = "met" if each["passed"] else "**failed**"
-            observed = f"{_observed(each)} rows" if each["severity"] == "row" else _observed(each)
+            observed = f"{each['shown']} rows" if each["severity"] == "row" else each["shown"]
             table.append((each["name"], each["severity"], observed, each["allowed"], verdict, each["detail"]))
         table.insert(1, ("---",) * 6)
         rows = "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in table)
@@ -155,20 +157,6 @@ class Summary:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
-
-
-def _observed(outcome: Mapping[str, Any]) -> str:
-    match outcome["observed"]:
-        case dict() as rows:
-            return f"{min(rows.values(), default=0):,} in the smallest class"
-        case int() as number:
-            return f"{number:,}"
-        case float() as number:
-            if number.is_integer():
-                return f"{number:,.0f}"
-            return f"{number:.3g}" if number >= 0.001 else "below 0.001"
-        case other:
-            return "missing" if other is None else str(other)
 
 
 def _cell(text: str) -> str:

@@ -91,9 +91,39 @@ def test_a_damaged_byte_does_not_make_a_file_latin(incoming):
 
 def test_a_damaged_byte_behind_the_sample_is_replaced_and_costs_no_row(incoming):
     count = decoding.SAMPLE // 10 + 1
-    rows = read(incoming("a.csv", b"text,label\n" + b"12345678,x\n" * count + b"\xff,y\n"))
-    assert len(rows) == count + 1
+    head = "text,label\nKöln,x\n".encode()
+    rows, (file,) = read_and_report(incoming("a.csv", head + b"12345678,x\n" * count + b"\xff,y\n"))
+    assert len(rows) == count + 2
     assert rows["text"][-1].as_py() == "\ufffd"
+    assert (file.encoding, file.replaced) == ("utf-8", 1)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_the_encoding_of_a_file_that_begins_in_ascii_is_that_of_its_first_other_characters(
+    incoming, encoding, monkeypatch
+):
+    monkeypatch.setattr(decoding, "SAMPLE", 64)
+    content = "text,label\n" + "12345678,x\n" * 100 + f'"{GERMAN}",y\n'
+    rows, (file,) = read_and_report(incoming("a.csv", content.encode(encoding)))
+    assert rows["text"][-1].as_py() == GERMAN
+    assert (file.encoding, file.replaced) == (encoding, 0)
+
+
+def test_a_file_of_utf_8_whose_only_other_characters_were_replaced_before_is_utf_8(incoming):
+    rows, (file,) = read_and_report(incoming("a.csv", "text,label\nK\ufffdln,x\n"))
+    assert rows["text"].to_pylist() == ["K\ufffdln"]
+    assert (file.encoding, file.replaced) == ("utf-8", 0)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 1 << 20])
+def test_characters_replaced_are_counted_and_those_that_the_file_itself_replaced_are_not(
+    incoming, block, monkeypatch
+):
+    monkeypatch.setattr(decoding, "BLOCK", block)
+    content = "text,label\n" + "Schöne Grüße aus Köln übermütig \ufffd,x\n" * 5
+    rows, (file,) = read_and_report(incoming("a.csv", content.encode() + b"K\xf6ln\xe2\x82,x\n"))
+    assert rows["text"][-1].as_py() == "K\ufffdln\ufffd"
+    assert (file.encoding, file.replaced) == ("utf-8", 2)
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7])

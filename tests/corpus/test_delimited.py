@@ -3,6 +3,8 @@ import time
 import pytest
 from ingesting import read, read_and_report
 
+from bertline.corpus import delimited
+
 
 def texts_and_labels(rows):
     return list(zip(rows["text"].to_pylist(), rows["label"].to_pylist(), strict=True))
@@ -95,6 +97,37 @@ def test_label_before_text_is_taken_apart_too(incoming):
     assert pairs == [("one", "x"), ("zero", "y"), ('"two', "x"), ("three", "y"), ('four"', "x")]
 
 
+@pytest.mark.parametrize("odd", ["malformed", "good,new label", '"quoted" badly,x'])
+def test_one_odd_line_among_those_that_a_stray_quote_swallows_saves_none_of_them(incoming, odd):
+    between = [f"between {at},y" for at in range(500)]
+    between[250] = odd
+    lines = ["text,label", "good,x", "good,y", '"stray quote,x', *between, '6 foot 5",y', "last,x"]
+    rows, (file,) = read_and_report(incoming("a.csv", "\n".join(lines)))
+    assert len(rows) == len(lines) - 1
+    assert file.faults + file.repaired_quotes >= 1
+
+
+def test_before_any_label_was_met_a_record_that_is_sound_by_chance_stays_one(incoming):
+    assert read_csv(incoming, 'text,label\n"a,x\nb",y\n') == ([("a,x\nb", "y")], 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'text,label\na,x\n"b\nc",x\n',
+        'label,text\nx,a\nx,"b\nc"\n',
+        'id,label,text\n1,x,a\n2,x,"b\nc"\n',
+    ],
+)
+def test_the_line_with_the_label_of_a_record_is_no_reason_to_take_it_apart(incoming, content):
+    assert read_csv(incoming, content) == ([("a", "x"), ("b\nc", "x")], 0)
+
+
+def test_a_line_break_in_a_column_behind_the_label_is_no_reason_either(incoming):
+    content = 'text,label,note\na,x,\nb,x,"c\nd"\n'
+    assert read_csv(incoming, content) == ([("a", "x"), ("b", "x")], 0)
+
+
 def test_a_label_never_holds_a_line_break(incoming):
     pairs, _ = read_csv(incoming, 'text,label\none,"x\ntwo,y"\nlast,x\n')
     assert pairs == [("one", '"x'), ("two", 'y"'), ("last", "x")]
@@ -134,9 +167,25 @@ def test_a_long_value_and_a_nul_are_read(incoming):
     assert read_csv(incoming, f"text,label\n{long},x\na\0b,x\n") == ([(long, "x"), ("a\0b", "x")], 0)
 
 
-def test_many_open_quotes_take_time_in_proportion_to_the_file(incoming):
+def test_a_sound_record_may_have_more_than_the_most_lines(incoming):
+    text = "line\n" * (2 * delimited.MOST_LINES)
+    assert read_csv(incoming, f'text,label\na,x\n"{text}",x\n') == ([("a", "x"), (text, "x")], 0)
+
+
+@pytest.mark.parametrize("most_lines", [2, 3, 50])
+def test_the_bound_on_lines_keeps_every_line_in_order(incoming, most_lines, monkeypatch):
+    monkeypatch.setattr(delimited, "MOST_LINES", most_lines)
+    lines = [f'x{at}","""a' for at in range(200)]
+    rows = read(incoming("a.csv", "\n".join(["text,label", *lines])))
+    assert [text.rstrip('",a') for text in rows["text"].to_pylist()] == [f"x{at}" for at in range(200)]
+
+
+@pytest.mark.parametrize("line", ['"open,x\n', 'x","""a\n'])
+def test_many_open_quotes_take_time_in_proportion_to_the_file(incoming, line, monkeypatch):
+    monkeypatch.setattr(delimited, "MOST_LINES", 50)  # the factor of the proportion: the test shall be short
+
     def seconds(count):
-        source = incoming("a.csv", "text,label\n" + '"open,x\n' * count)
+        source = incoming("a.csv", "text,label\n" + line * count)
         start = time.process_time()
         assert len(read(source)) == count
         return time.process_time() - start

@@ -73,3 +73,11 @@ def test_null_blank_and_unknown_labels_do_not_contradict_a_sound_one():
     path = written(("a", "x"), ("a", None), ("a", ""), ("a", "typo"))
     assert contradicting(path, ["x", "y"]).to_pylist() == []
     assert contradicting(path).to_pylist() == [content_id("a")]
+
+
+def test_without_labels_a_multi_label_text_is_a_duplicate_and_contradicts(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write_rows(with_ids(make_rows(["a", "A", "a"], ["", "", "x"])), path, multi_label=True)
+    assert sum(map(len, drop_duplicates(path, multi_label=True))) == 2
+    assert len(contradicting(path, multi_label=True)) == 1
+    assert len(contradicting(path)) == 0

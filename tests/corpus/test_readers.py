@@ -136,6 +136,31 @@ def test_time_stamps_of_parquet_are_cut_to_microseconds(incoming):
     assert stamps == [1_000_001, None]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.timestamp("ms"), 2**60),
+        (pa.timestamp("us", "UTC"), -(2**60)),
+        (pa.date32(), 2**31 - 1),
+        (pa.dictionary(pa.int8(), pa.timestamp("ms")), 2**60),
+    ],
+)
+def test_a_time_stamp_of_parquet_out_of_range_is_a_fault_of_its_row_alone(incoming, kind, value):
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    integers = pa.array([1, value, None], pa.int32() if pa.types.is_date(plain) else pa.int64())
+    columns = {"text": list("abc"), "label": list("xyz"), "when": integers.cast(plain)}
+    if plain != kind:
+        columns["when"] = columns["when"].dictionary_encode()
+    rows, (file,) = read_and_report(write_parquet("a.parquet", columns), timestamp_column="when")
+    given = f"{value} ({plain})"
+    assert rows["text"].to_pylist() == ["a", json.dumps({"text": "b", "label": "y", "when": given}), "c"]
+    assert rows["label"].to_pylist() == ["x", None, "z"]
+    fault = f"{given} is out of range (ingest.timestamp_column; allowed: the years 1 to 9999)"
+    assert rows["fault"].to_pylist() == [None, fault, None]
+    assert rows["timestamp"].is_valid().to_pylist() == [True, False, False]
+    assert file.faults == 1
+
+
 def test_a_date_of_parquet_may_be_time_stamp_and_batch(incoming):
     when = pa.array([20_000, None], pa.int32()).cast(pa.date32())
     source = write_parquet("a.parquet", {"text": ["a", "b"], "label": ["x", "x"], "when": when})

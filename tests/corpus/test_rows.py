@@ -34,6 +34,7 @@ def rows(*pairs):
         ("ﬁn", "fin"),
         ("é", "e\u0301"),
         ("Straße", "STRASSE"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
     ],
 )
 def test_case_white_space_and_unicode_form_do_not_change_a_content_key(one, other):

@@ -206,14 +206,29 @@ def test_time_stamps_become_utc_and_may_be_missing(incoming):
     ]
 
 
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2024-01-02T03:04:05.123456789Z",
+        "2024-01-02t03:04:05.123456z",
+        "2024-01-02 05:04:05.1234567+02:00",
+        "2024-01-02T03:04:05,1234567",
+    ],
+)
+def test_a_time_stamp_may_be_finer_than_microseconds_and_in_lower_case(incoming, stamp):
+    rows = read(incoming("a.csv", f'text,label,when\na,x,"{stamp}"\n'), timestamp_column="when")
+    assert rows["timestamp"].to_pylist() == [datetime(2024, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)]
+
+
 def test_a_time_stamp_that_is_none_is_a_fault_that_shows_it(incoming):
     source = incoming("a.csv", "text,label,when\na,x,yesterday\nb,y,2024-01-02\nc,z,\nd,z,32.1.24\n")
     rows, (file,) = read_and_report(source, timestamp_column="when")
+    allowed = "allowed: ISO 8601, e.g. 2026-01-31 or 2026-01-31T12:00:00Z"
     assert rows["fault"].to_pylist() == [
-        "'yesterday' is no time (ingest.timestamp_column 'when'; allowed: ISO 8601)",
+        f"'yesterday' is no time (ingest.timestamp_column 'when'; {allowed})",
         None,
         None,
-        "'32.1.24' is no time (ingest.timestamp_column 'when'; allowed: ISO 8601)",
+        f"'32.1.24' is no time (ingest.timestamp_column 'when'; {allowed})",
     ]
     assert texts(rows)[0] == '{"text": "a", "label": "x", "when": "yesterday"}'
     assert rows["label"].to_pylist() == [None, "y", "z", None]
@@ -266,10 +281,17 @@ def test_no_matching_file_is_an_error_that_says_what_to_do(incoming, source):
         read(source)
 
 
+@pytest.mark.parametrize("key", ["source", "test_source"])
+def test_a_glob_that_is_none_is_an_error_that_names_its_key(incoming, key):
+    knobs = {"source": incoming("a.csv", "text,label\n")} | {key: "data/incoming/**.csv"}
+    with pytest.raises(ValueError, match=rf"^ingest\.{key} is 'data/incoming/\*\*\.csv', which is no glob"):
+        read_source(ingest_params(**knobs))
+
+
 @pytest.mark.parametrize("key", ["source", "validation_source", "test_source"])
 def test_an_address_as_source_is_an_error_that_names_fetch(key):
     knobs = {"source": "sample:trec"} | {key: "s3://bucket/a.csv"}
-    with pytest.raises(ValueError, match=rf"^{key} is 's3://bucket/a.csv'.*fetch.source.*data/incoming/"):
+    with pytest.raises(ValueError, match=rf"^{key} is an address.*fetch.source.*data/incoming/"):
         ingest_params(**knobs)
 
 

@@ -103,6 +103,22 @@ def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         server.shutdown()
 
 
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """The port of a web server that answers every request with 403."""
+
+    class Refusing(http.server.SimpleHTTPRequestHandler):
+        def send_head(self) -> None:  # of GET and HEAD
+            self.send_error(403)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while True:

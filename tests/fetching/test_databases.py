@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - the SQL is made of what stands in this file
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 from fetched import ENCODED, bring, files, rows
+from tiny import PROJECT
 
 from bertline.fetching import databases
 
@@ -100,6 +102,39 @@ def test_a_batch_may_have_a_column_that_earlier_ones_lack(tickets: Sql) -> None:
     assert rows("data/incoming/fetched-0002.parquet") == [("b", 1, "2026-09-02")]
 
 
+def test_a_column_whose_name_changed_its_case_is_still_compared(tickets: Sql) -> None:
+    query = "SELECT {} FROM tickets WHERE :since IS NULL OR created >= :since"
+    tickets(insert("a"))
+    bring("sqlite:///tickets.db", query=query.format('text AS "Text", created'), since_column="created")
+    tickets(insert("b"))
+    bring("sqlite:///tickets.db", query=query.format("text, created"), since_column="created")
+    assert rows("data/incoming/fetched-0002.parquet") == [("b", "2026-09-01")]
+
+
+def test_rows_without_a_bound_land_once(tickets: Sql) -> None:
+    query = SINCE + " OR created IS NULL"
+    tickets(insert("a"), "INSERT INTO tickets VALUES ('undated', 1, NULL)")
+    bring("sqlite:///tickets.db", query=query, since_column="created")
+    assert bring("sqlite:///tickets.db", query=query, since_column="created") == []
+    tickets(insert("b", created="2026-09-02"), "INSERT INTO tickets VALUES ('undated too', 1, NULL)")
+    bring("sqlite:///tickets.db", query=query, since_column="created")
+    assert [text for text, _ in rows("data/incoming/fetched-0002.parquet")] == ["b", "undated too"]
+
+
+def test_batches_are_counted_by_number_and_none_is_replaced(tickets: Sql) -> None:
+    folder = Path("data/incoming")
+    tickets(insert("a"))
+    bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    (folder / "fetched-0001.parquet").rename(folder / "fetched-9999.parquet")
+    (folder / "fetched-2024-old.parquet").write_text("the user's own")
+    for day in (2, 3):
+        tickets(insert("b", created=f"2026-09-0{day}"))
+        bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    for number, day in (9999, 1), (10000, 2), (10001, 3):
+        ((_, created),) = rows(f"data/incoming/fetched-{number}.parquet")
+        assert created == f"2026-09-0{day}"
+
+
 def test_a_column_of_mixed_types_becomes_text_whatever_chunk_a_value_is_in(
     tickets: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +166,10 @@ def test_colons_and_percent_signs_in_a_query_stand_for_themselves(tickets: Sql) 
         ({"query": "DELETE FROM tickets"}, "fetch.query returns no rows: it must be a SELECT"),
         ({"query": "SELECT * FROM tickets WHERE 1 = 0"}, "fetch.query finds no rows"),
         ({"query": "SELECT text, text FROM tickets"}, "two columns of the same name"),
+        (
+            {"query": 'SELECT label AS "Text", text FROM tickets'},
+            "two columns of the same name, but for case, among Text, text; use AS",
+        ),
         ({"query": "SELECT x'00' AS raw"}, "column 'raw' of fetch.query holds bytes"),
         ({"query": "SELECT NULL AS a, NULL AS b"}, "rows without any value"),
         ({}, "a database needs fetch.query"),
@@ -246,6 +285,35 @@ def test_batches_from_postgresql_continue_whatever_the_type_of_the_column(
         assert bring("env:WAREHOUSE_URL", query=query, since_column="moment") == []
 
 
+def documented_query() -> str:
+    """Return the query of docs/data.md that looks back."""
+    (query,) = re.findall(
+        r"query: (SELECT [^`]*? interval '7 days'\))", (PROJECT / "docs/data.md").read_text()
+    )
+    return " ".join(query.split())
+
+
+@pytest.mark.parametrize("cast", ["CAST(:since AS timestamptz)", ":since::timestamptz"])
+def test_the_documented_look_back_runs_on_postgresql(warehouse: Sql, cast: str) -> None:
+    query = documented_query().replace("CAST(:since AS timestamptz)", cast)
+    assert cast in query
+    warehouse(
+        "DROP TABLE tickets",
+        "CREATE TABLE tickets (subject text, body text, queue text, created_at timestamptz)",
+    )
+
+    def add(subject: str, created_at: str) -> None:
+        warehouse(f"INSERT INTO tickets VALUES ('{subject}', 'b', 'q', '{created_at}')")
+
+    add("first", "2026-09-10 10:00+02")
+    bring("env:WAREHOUSE_URL", query=query, since_column="created_at")
+    add("late", "2026-09-04 10:00+02")
+    add("too late", "2026-09-03 09:59+02")
+    add("newest", "2026-09-11 10:00+02")
+    bring("env:WAREHOUSE_URL", query=query, since_column="created_at")
+    assert {row[0] for row in rows("data/incoming/fetched-0002.parquet")} == {"late", "newest"}
+
+
 def test_types_of_postgresql_arrive_as_what_ingest_can_read(warehouse: Sql) -> None:
     query = """SELECT 1::bigint AS i, true AS b, 0.10::numeric AS n, date '2026-09-01' AS d, 1.5::float8 AS f,
         timestamp '2026-09-01 10:00' AS t, timestamptz '2026-09-01 10:00+02' AS z,
@@ -265,16 +333,14 @@ def test_memory_stays_flat_while_postgresql_streams(warehouse: Sql) -> None:
     program = (
         "import resource, sys; sys.path.insert(0, sys.argv[1]); from fetched import bring\n"
         "from bertline.corpus import relational; relational.MEMORY = '200MB'\n"
-        'query = "SELECT i AS id, repeat(md5(i::text), 10) AS text FROM generate_series(1, 600000) i"\n'
+        'query = "SELECT i AS id, repeat(md5(i::text), 10) AS text FROM generate_series(1, 1200000) i"\n'
         "bring('env:WAREHOUSE_URL', query=query)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parent)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert pq.read_metadata(SNAPSHOT).num_rows == 600_000
-    assert (
-        int(shown.split()[-1]) < 800
-    )  # MB; as much at three times the rows, and 1,300 where they are all held
+    assert pq.read_metadata(SNAPSHOT).num_rows == 1_200_000
+    assert int(shown.split()[-1]) < 1_500  # MB: some 570 on a quiet machine, above 2,000 were all rows held
 
 
 def test_a_wrong_query_on_postgresql_is_the_users_mistake(warehouse: Sql) -> None:

@@ -83,6 +83,20 @@ def test_a_folder_that_cannot_be_read_is_one_line(
     assert (caplog.text, *capfd.readouterr()) == ("", "", "")
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [("state.json", "{}", "KeyError: "), ("dataset_info.json", "[]", "AttributeError: ")],
+)
+def test_a_damaged_folder_is_one_line(project: Path, file: str, content: str, says: str) -> None:
+    datasets.Dataset.from_dict(ROWS, features=FEATURES).save_to_disk("one")
+    (project / "one" / file).write_text(content)
+    before = files()
+    message = rf"^fetch.source hub:one: the folder cannot be read as a data set \({says}.+\)$"
+    with pytest.raises(ValueError, match=message):
+        bring("hub:one")
+    assert files() == before
+
+
 def test_no_code_of_a_data_set_is_run(project: Path) -> None:
     (project / "script").mkdir()
     (project / "script/script.py").write_text("open('ran', 'w')")
@@ -101,6 +115,6 @@ def test_a_name_on_a_hub_that_does_not_answer_says_what_to_do(
         OSError, match=r"^fetch.source hub:owner/name@v1: the Hugging Face hub cannot be"
     ) as error:
         bring("hub:owner/name@v1")
-    assert str(error.value).endswith("with datasets' save_to_disk, and give that folder: hub:FOLDER")
+    assert "with datasets' save_to_disk, and give that folder: hub:FOLDER (" in str(error.value)
     assert caplog.text == ""
     assert logging.getLogger("datasets").level != logging.CRITICAL

@@ -86,6 +86,44 @@ def test_no_error_shows_a_password(project: Path, postgres: int, template: str, 
     assert_no_secret(shown)
 
 
+TOKEN = "".join(f"{number:05}" for number in range(200))  # each five of its digits are in it once
+
+
+@pytest.mark.parametrize(
+    ("rest", "pieces"),
+    [
+        ("?sig=abcq%2fdefq%2Bghiq%3D", ["abcq", "defq", "ghiq"]),
+        ("?X-Amz-Credential=AKIA%2feu&X-Amz-Security-Token=" + TOKEN, ["AKIA", TOKEN[:5], TOKEN[-5:]]),
+        ("?a=1&sig=abcq'%2fdefq%2f%zz", ["abcq", "defq"]),
+        ("?sig=ab%2fx", ["ab/x", "ab%2fx", "ab%2Fx"]),
+    ],
+)
+@pytest.mark.parametrize("user", ["", "ow%6eer:hunt%65r2%2fx@"])
+def test_a_url_that_was_quoted_anew_or_is_too_long_shows_no_secret(
+    project: Path, refusing: int, user: str, rest: str, pieces: list[str]
+) -> None:
+    url = f"http://{user}127.0.0.1:{refusing}/a.csv{rest}"
+    status, shown = printed(project, "env:U", None, U=url)
+    assert status == 1
+    assert "the store cannot be read (ClientResponseError: 403" in shown
+    assert [piece for piece in [*pieces, "hunt", "owner:"] if piece in shown] == []
+
+
+def test_a_long_error_is_cut_after_the_secrets_are_hidden(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("U", f"postgresql://owner@127.0.0.1:1/db?{'x' * 280}={TOKEN}")
+    with pytest.raises(OSError, match=r"^fetch.source env:U: ") as error:
+        bring("env:U", query="SELECT 1")
+    assert TOKEN[:5] not in str(error.value)
+    assert len(str(error.value)) < 700
+
+
+def test_a_short_password_is_hidden_in_the_url_and_not_in_other_words() -> None:
+    address = find_address("env:X", {"X": "http://me:se@host/a.csv"}.get)
+    assert address.hide("the server refuses http://me:se@host/b") == "the server refuses http://***@host/b"
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -98,6 +136,12 @@ def test_no_error_shows_a_password(project: Path, postgres: int, template: str, 
         "mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BPWD%3D{}",
         "https://{}@host/rows.csv",
         "https://host/rows.csv?X-Amz-Signature={}",
+        "HTTPS://{}@host/rows.csv",
+        "env:Https://{}@host/rows.csv",
+        "https://host/rows.csv?key={}",
+        "https://host/rows.csv?a=1&AUTH={}",
+        "https://host/rows.csv?code={}",
+        "https://host/rows.csv?X-Amz-Credential={}",
     ],
 )
 def test_a_password_in_the_parameters_is_refused_and_not_repeated(project: Path, source: str) -> None:

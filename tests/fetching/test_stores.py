@@ -152,11 +152,20 @@ def test_two_files_of_one_name_are_refused(shelf: Path) -> None:
     assert files() == []
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.parquet.gz", "a.csv.zip", ".csv"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.parquet.gz", "a.csv.zip"])
 def test_a_kind_of_file_that_ingest_does_not_read_is_refused(shelf: Path, name: str) -> None:
     (shelf / name).write_text("x")
-    with pytest.raises(ValueError, match=r"is not a kind of file that `ingest` reads; allowed: .csv"):
+    with pytest.raises(ValueError, match=rf"'{name}': unknown kind of file; allowed: \.csv"):
         bring(f"file://{shelf}/{name}")
+    assert files() == []
+
+
+@pytest.mark.parametrize("named", [".hid.csv", "*.csv"])
+def test_a_file_that_ingest_ignores_is_refused(shelf: Path, named: str) -> None:
+    for name in ("a.csv", ".hid.csv"):
+        (shelf / name).write_text("x")
+    with pytest.raises(ValueError, match=r"'\.hid\.csv' begins with a dot: `ingest` ignores such a file"):
+        bring(f"file://{shelf}/{named}")
     assert files() == []
 
 

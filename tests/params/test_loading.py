@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def test_a_wrong_value_names_the_field_the_value_and_what_is_allowed(
         check_params(edited(tmp_path, old, new))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["source", "validation_source", "test_source"])
+def test_an_address_in_ingest_is_refused_and_its_password_not_repeated(tmp_path: Path, key: str) -> None:
+    section = PARAMS[PARAMS.index("\ningest:") :]
+    (old,) = re.findall(rf"\n  {key}: \S+", section)[:1]
+    new = section.replace(old, f"\n  {key}: postgresql://reader:SEKRET@host/db", 1)
+    with pytest.raises(
+        ValueError, match=rf"params\.yaml: ingest\.{key} is an address; .*fetch\.source"
+    ) as error:
+        check_params(edited(tmp_path, section, new))
+    assert "SEKRET" not in str(error.value)
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:

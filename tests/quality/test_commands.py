@@ -105,6 +105,24 @@ def test_a_decision_on_a_rule_is_on_all_its_undecided_rows(rows: pa.Table) -> No
     assert decisions() == {first: "release", second: "drop"}
 
 
+def test_two_prefixes_of_one_row_are_that_row(rows: pa.Table) -> None:
+    row = rows["id"][0].as_py()
+    assert quarantine("show", row[:8], row[:10]).count(row[:12]) == 1
+    assert "wrote 1 row to" in quarantine("release", row[:8], row[:10], row)
+
+
+def test_a_row_without_text_cannot_be_released(rows: pa.Table) -> None:
+    with pytest.raises(ValueError, match="cannot be released"):
+        quarantine("release", "--rule", "text_not_null")
+    assert decisions() == {}
+
+
+def test_the_name_of_a_batch_cannot_steer_the_terminal(rows: pa.Table) -> None:
+    named = rows.set_column(rows.column_names.index("batch"), "batch", pa.array(["w\x1b[2J"] * len(rows)))
+    write_rows(named, commands.QUARANTINE_FILE, QUARANTINE)
+    assert "\x1b" not in quarantine("list")
+
+
 def test_a_release_can_become_a_drop(rows: pa.Table) -> None:
     row = rows["id"][0].as_py()
     quarantine("release", row)

@@ -6,8 +6,8 @@ import pytest
 from bertline.corpus.rows import LABEL_SEPARATOR, make_rows, with_ids
 from bertline.corpus.samples import read_sample
 from bertline.quality.drift import Profile, measure_drift
-from bertline.quality.facts import Fact
 from bertline.quality.sampling import SAMPLE
+from bertline.quality.verdict import Fact
 
 Row = tuple[str, str]
 THRESHOLD = 0.2  # validate.max_drift

@@ -81,6 +81,10 @@ def test_a_regular_expression_that_is_none_is_an_error_not_a_rule_that_is_met():
         ("  allowed: free of digits\n", "", "allowed is None; allowed: some text"),
         ("regex: '[0-9]'", "regex: x\n  strict: 1", "strict extra fields not permitted .*takes"),
         ("regex: '[0-9]'", "regex: x\n  mostly: 0.5", "mostly says nothing of one row"),
+        *(
+            ("regex: '[0-9]'", f"regex: x\n  {name}: x", f"{name} is not supported; remove it")
+            for name in ("row_condition", "condition_parser", "batch_id")
+        ),
         ("- name: no_digits\n", "- no_digits\n-\n", "is 'no_digits'; allowed: a mapping"),
     ],
 )
@@ -88,6 +92,15 @@ def test_a_wrong_entry_is_named_with_what_is_allowed(old, new, message):
     assert old in ENTRY
     with pytest.raises(ValueError, match=rf"expectations\.yaml, entry 1 .*{message}"):
         read(ENTRY.replace(old, new))
+
+
+@pytest.mark.parametrize("severity", ["row", "warn"])
+def test_arguments_that_are_refused_are_not_offered(severity):
+    wrong = ENTRY.replace("regex: '[0-9]'", "rexeg: x").replace("severity: row", f"severity: {severity}")
+    with pytest.raises(ValueError, match="takes") as error:
+        read(wrong)
+    offered = str(error.value).partition(" takes ")[2].split(", ")
+    assert offered == (["column", "regex"] if severity == "row" else ["column", "mostly", "regex"])
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: 1", "holds no list"), ("[", "is not valid YAML")])

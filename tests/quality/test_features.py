@@ -28,6 +28,22 @@ def features(*texts, scripts=None):
         "\u0414\u0430",
         "5 \u00d7 3",
         "\U0001f600",
+        # Quotes, dots and dashes after a letter that mojibake begins with.
+        "\u201cAMANH\u00c3\u201d",
+        "IRM\u00c3\u2026",
+        "ESPA\u00d1\u2026",
+        "\u201e\u00c4\u201c",
+        "\u00c5\u201c",
+        "perch\u00e9\u2026\u201d",
+        "citt\u00e0\u2026\u201d",
+        "\u201cCos\u00ec\u2026\u201d",
+        "S\u00ec\u2026\u201d",
+        "\u2018\u201cper\u00f2\u2026\u201d\u2019\u2026",
+        "\u00ab\u00a0caf\u00e9\u00a0\u00bb",
+        "perch\u00e9\u2026\u00bb",
+        "2\u00d7\u00bd",
+        "2\u00d7\u00a35",
+        "3 \u00d7\u00a0100",
     ],
 )
 def test_sound_text_is_not_damaged(text):
@@ -44,6 +60,15 @@ def test_sound_text_is_not_damaged(text):
         "\u20ac 5",
         "\u2019s",
         "\u05d0\u05d1",
+        "\u201cquoted\u201d",
+        "dash \u2014 and \u2013",
+        "c\u0153ur",
+        "\u00d3scar",
+        "\u0414\u0435\u043d\u044c",
+        "\u05e9\u05dc\u05d5\u05dd",
+        "\u0645\u0631\u062d\u0628\u0627",
+        "\ud55c\uad6d\uc5b4",
+        "\U0001f600",
     ],
 )
 def test_utf_8_that_was_read_as_windows_1252_or_latin_1_is_damaged(text):

@@ -11,11 +11,13 @@ from judging import GOOD, KNOBS, failed, judge_rows, rows
 from bertline.corpus import rows as rows_module
 from bertline.corpus.rows import LABEL_SEPARATOR, ROWS
 from bertline.params.validate import Params
-from bertline.quality.facts import Fact
-from bertline.quality.judge import judge
+from bertline.quality.expectations_file import read_expectations
+from bertline.quality.judge import describe, judge
 from bertline.quality.quarantine import QUARANTINE
+from bertline.quality.report import write_report
 from bertline.quality.review import Review
 from bertline.quality.suite import build_suite
+from bertline.quality.verdict import Fact, Outcome
 
 SPARSE = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -37,8 +39,8 @@ def test_a_good_batch_passes_whole():
     ("pair", "rule", "reason"),
     [
         ((None, "ham"), "text_not_null", "text must be present"),
-        (("", "ham"), "text_not_blank", "text must be more than white space"),
-        ((" \u3000\t", "ham"), "text_not_blank", "text must be more than white space"),
+        (("", "ham"), "text_not_blank", "text (both, of a pair) must be more than white space"),
+        ((" \u3000\t", "ham"), "text_not_blank", "text (both, of a pair) must be more than white space"),
         (("x" * 41, "ham"), "text_length", "text must be 1 to 40 characters"),
         (("na\ufffdve", "ham"), "text_damaged", "text must be at most 0.05 damaged"),
         (("caf\u00c3\u00a9", "ham"), "text_damaged", "text must be at most 0.05 damaged"),
@@ -112,6 +114,22 @@ def test_both_texts_of_a_pair_are_judged():
     table = rows(*GOOD, ("e", "ham"), text_pair=pairs)
     quarantined = judge_rows(table, min_rows=3, min_rows_per_class=1).quarantined
     assert quarantined["rule"].to_pylist() == ["text_not_blank", "text_damaged"]
+
+
+@pytest.mark.parametrize("second", ["", " \u3000"])
+def test_a_pair_without_its_second_text_is_set_aside_and_the_reason_names_it(second):
+    table = rows(*GOOD, text_pair=["one", "two", "three", second])
+    quarantined = judge_rows(table, min_rows=3, min_rows_per_class=1).quarantined
+    assert quarantined["text"].to_pylist() == ["d"]
+    assert quarantined["reason"].to_pylist() == ["text (both, of a pair) must be more than white space"]
+
+
+def test_no_label_and_some_label_of_one_text_contradict_each_other_where_several_are_allowed():
+    table = rows(*GOOD, ("e", "ham"), ("E", ""), ("f", ""))
+    for labels in (None, ["ham", "spam"]):
+        quarantined = judge_rows(table, multi_label=True, labels=labels).quarantined
+        assert quarantined["text"].to_pylist() == ["e", "E"]
+        assert set(quarantined["rule"].to_pylist()) == {"label_conflict"}
 
 
 def test_a_row_expectation_observes_how_many_rows_broke_it():
@@ -188,8 +206,8 @@ def test_a_fact_that_is_known_already_is_judged():
 def test_unknown_tokens_stop_the_batch_with_the_reason():
     texts = []
 
-    def measure_tokens(tables):
-        texts.extend(text for table in tables for text in table["text"].to_pylist())
+    def measure_tokens(sample):
+        texts.extend(sample["text"].to_pylist())
         return {"unknown_tokens": Fact(0.62, "62 % of the tokens are unknown")}
 
     line = failed(rows(*GOOD, (None, "ham")), measure_tokens=measure_tokens)
@@ -208,6 +226,69 @@ def test_drift_is_measured_between_the_batch_that_first_appears_last_and_all_oth
     assert outcomes["drift_labels"].observed > 0.2
     assert outcomes["drift_vocabulary"].observed > 0.2
     assert outcomes["drift_labels"].severity == "warn"
+
+
+def in_batches(*batches):
+    """Return rows of (name, time stamps) each; the labels tell which batch is the newest."""
+    names = [name for name, stamps in batches for _ in stamps]
+    pairs = [(f"text {number}", f"label {name}") for number, name in enumerate(names)]
+    table = rows(*pairs, timestamp=[stamp for _, stamps in batches for stamp in stamps])
+    return table.set_column(table.column_names.index("batch"), "batch", pa.array(names))
+
+
+def days(*numbers):
+    return [None if number is None else datetime(2026, 1, number, tzinfo=UTC) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("batches", "newest"),
+    [
+        ([("a", days(1, 2)), ("b", days(3, 4))], "b"),
+        ([("b", days(3, 9)), ("a", days(8, 2))], "b"),  # the latest of each counts, not the order
+        ([("b", days(3, None)), ("a", days(2, 1))], "b"),  # a time stamp of one row is enough
+        ([("b", days(3, 4)), ("a", days(None, None))], "a"),  # one has none: order decides
+        ([("b", days(3, 4)), ("a", days(4, 3))], "a"),  # as old as each other: order decides
+        ([("b", days(3, 4)), ("a", [*days(2), datetime(2999, 1, 1, tzinfo=UTC)])], "b"),  # out of bounds
+        ([("b", [datetime(1970, 1, 1, tzinfo=UTC)] * 2), ("a", [datetime(1960, 1, 1, tzinfo=UTC)] * 2)], "b"),
+    ],
+)
+def test_the_newest_batch_is_the_one_with_the_latest_time_stamp_or_else_the_last_in_order(
+    batches, newest, monkeypatch
+):
+    monkeypatch.setattr(rows_module, "CHUNK", 1)
+    table = in_batches(*batches)
+    knobs = {"min_rows": 1, "min_rows_per_class": 1, "earliest": "1950-01-01", "latest": "2026-12-31"}
+    detail = judge_rows(table, **knobs).outcomes["drift_labels"].detail
+    assert detail.startswith(f"label {newest} is 100 % of the newest batch")
+
+
+OBSERVES_VALUES = """
+- {name: values, severity: warn, expect: EXPECT, column: text, value_set: [a], allowed: only a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expect", "detail"),
+    [
+        ("column_most_common_value_to_be_in_set", "4 values"),
+        ("column_distinct_values_to_be_in_set", "4 unexpected values"),
+        ("column_distinct_values_to_contain_set", "1 missing value"),
+    ],
+)
+def test_a_rule_that_observes_texts_reports_how_many_not_which(expect, detail):
+    Path("expectations.yaml").write_text(OBSERVES_VALUES.replace("EXPECT", expect))
+    secrets = [("secret one", "ham"), ("secret two", "ham"), ("secret three", "spam"), ("secret 4", "spam")]
+    judged = judge_rows(rows(*secrets), own=read_expectations(Path("expectations.yaml")))
+    outcome = judged.outcomes["values"]
+    assert (outcome.passed, outcome.observed, outcome.detail) == (False, None, detail)
+    assert describe(outcome) == f"{detail} (values, allowed: only a)"
+    write_report(judged.verdict, {"lines_in": 4, "duplicates": 0, "rows_out": 4}, Path("report"))
+    assert all("secret" not in written.read_text() for written in Path("report").iterdir())
+
+
+def test_a_rule_that_observes_nothing_is_described_without_a_number():
+    nothing = {"name": "first", "column": "text", "severity": "warn", "observed": None, "allowed": "a"}
+    assert describe(Outcome(passed=False, **nothing)) == "first (allowed: a)"
 
 
 def test_a_released_row_is_kept():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bertline.quality.review import Review, read_reviews, record
+from bertline.quality.review import UNUSABLE, Review, read_reviews, record
 
 HEADER = "id,decision,rule,reviewer,note\n"
 FIRST, SECOND = "0" * 32, "f" * 32
@@ -80,6 +80,16 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path, content: str, message:
         read_reviews(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("rule", [*sorted(UNUSABLE), "label_conflict text_not_blank"])
+def test_a_row_without_text_or_label_cannot_be_released_but_dropped(rule: str) -> None:
+    given = {"id": FIRST, "rule": rule, "reviewer": "Ann", "note": ""}
+    assert Review(decision="drop", **given).rules == set(rule.split())
+    with pytest.raises(
+        ValueError, match="without text or label cannot be released; correct it at its source"
+    ):
+        Review(decision="release", **given)
 
 
 def test_a_missing_file_says_how_to_get_it_back(tmp_path: Path) -> None:

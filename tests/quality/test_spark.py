@@ -54,3 +54,17 @@ def test_spark_counts_the_rows_that_we_count(session):
 
     assert counted == {name: ours[name].observed for name in counted}
     assert sum(counted.values()) > len(bad)
+
+
+@pytest.mark.parametrize("labels", [None, ["ham", "spam"]])
+def test_spark_takes_no_label_for_a_label_set_where_several_are_allowed(session, labels):
+    from bertline.quality.spark import count_broken
+
+    table = rows(*GOOD, ("e", "ham"), ("E", ""), ("f", ""), ("F", None))
+    ours = judge_rows(table, multi_label=True, labels=labels).outcomes
+
+    params = Params(**(KNOBS | {"labels": labels}))
+    frame = session.read.parquet(str(Path("rows.parquet").resolve()))
+    counted = count_broken(frame, params, build_suite(params, []), multi_label=True)
+
+    assert counted["label_conflict"] == ours["label_conflict"].observed == 2

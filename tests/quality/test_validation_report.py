@@ -110,7 +110,10 @@ def test_a_label_is_text_not_markup() -> None:
 
 def test_the_verdict_for_machines_is_the_verdict(tmp_path: Path) -> None:
     write_report(verdict(), INGESTED, tmp_path / "new")
-    assert json.loads((tmp_path / "new" / "verdict.json").read_text()) == asdict(verdict())
+    written = json.loads((tmp_path / "new" / "verdict.json").read_text())
+    shown = [each.pop("shown") for each in written["expectations"]]
+    assert written == asdict(verdict())
+    assert shown == [each.shown for each in verdict().expectations]
 
 
 def test_equal_verdicts_give_equal_bytes(tmp_path: Path) -> None:
@@ -129,17 +132,22 @@ def test_a_batch_without_rows_has_a_page() -> None:
 
 
 def test_numbers_are_shown_as_people_write_them() -> None:
-    shown = {
-        observed: re.findall(
-            r'number">([^<]+)</td><td>allowed',
-            render(
-                replace(verdict(), expectations=[outcome("x", "batch", observed, "allowed", passed=True)]),
-                INGESTED,
-            ),
-        )
-        for observed in (1234567, 1221.0, 0.12345, 4.5e-5, "abc", None)
-    }
-    assert [*shown.values()] == [["1,234,567"], ["1,221"], ["0.123"], ["below 0.001"], ["abc"], ["missing"]]
+    observed = [1234567, 1221.0, 0.12345, 4.5e-5, -2.5, 12345.6, {"a": 3, "b": 2}, {}, None]
+    outcomes = [outcome("x", "batch", each, "allowed", passed=True) for each in observed]
+    shown = [
+        "1,234,567",
+        "1,221",
+        "0.123",
+        "below 0.001",
+        "-2.5",
+        "12,346",
+        "2 (smallest class)",
+        "no label",
+        "",
+    ]
+    assert [each.shown for each in outcomes] == shown
+    page = render(replace(verdict(), expectations=outcomes), INGESTED)
+    assert re.findall(r'number">([^<]*)</td><td>allowed', page) == shown
 
 
 def test_many_labels_are_folded_away() -> None:

@@ -5,7 +5,7 @@ from bertline.corpus.rows import make_rows, with_ids
 from bertline.corpus.samples import read_sample
 from bertline.modeling.tokens import load_tokenizer
 from bertline.modeling.weights import find_weights
-from bertline.quality.facts import Fact
+from bertline.quality.verdict import Fact
 from bertline.quality.vocabulary import measure_tokens
 
 ALLOWED = 0.05  # validate.max_unknown_tokens
@@ -20,8 +20,7 @@ CHINESE = [
 
 def measure(texts: list[str], max_length: int = 128, pairs: list[str] | None = None) -> dict[str, Fact]:
     tokenizer = load_tokenizer(find_weights("sample:all-MiniLM-L6-v2"), max_length)
-    rows = with_ids(make_rows(texts, "a", text_pair=pairs))
-    return measure_tokens(tokenizer, [rows.slice(start, 1000) for start in range(0, len(rows), 1000)])
+    return measure_tokens(tokenizer, with_ids(make_rows(texts, "a", text_pair=pairs)))
 
 
 def test_chinese_text_on_an_english_vocabulary_is_far_above_what_is_allowed() -> None:
@@ -65,7 +64,7 @@ def test_every_kind_of_tokenizer_is_asked_for_its_own_unknown_token(
 ) -> None:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    facts = measure_tokens(tokenizer, [with_ids(make_rows(["a b"], "x"))])
+    facts = measure_tokens(tokenizer, with_ids(make_rows(["a b"], "x")))
     assert facts["unknown_tokens"].value == share
 
 

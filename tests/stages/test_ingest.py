@@ -8,6 +8,7 @@ from bertline.corpus.rows import is_multi_label, read_rows
 from bertline.stages.ingest import ingest
 
 PATHS = {"rows": Path("data/ingested/rows.parquet"), "report": Path("reports/ingest.json")}
+UMLAUTS = "Grüße übermütig süß ähnlich schön wie Öl"  # enough to tell UTF-8 beside a damaged byte
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_lines_in_are_rows_out_plus_duplicates(csv):
                 "rows": 4,
                 "encoding": "utf-8",
                 "faults": 0,
+                "replaced": 0,
                 "repaired_quotes": 0,
             }
         ],
@@ -62,6 +64,20 @@ def test_a_new_file_appends_its_rows_and_changes_no_old_one(csv):
     after = read_rows(PATHS["rows"])
     assert after.slice(0, 2).equals(before)
     assert after.select(["text", "batch"]).to_pylist()[2:] == [{"text": "b", "batch": "2024-02"}]
+
+
+def test_week_9_comes_before_week_10(csv):
+    for week in (8, 9, 10):
+        csv(f"text,label\nrow of {week},x\n", f"week-{week}.csv")
+    ingest(**PATHS)
+    assert read_rows(PATHS["rows"])["batch"].to_pylist() == ["week-8", "week-9", "week-10"]
+
+
+def test_a_pair_without_its_second_text_does_not_become_a_single_text(csv, set_params):
+    csv('{"text": "a", "b": "c", "label": "x"}\n{"text": "d", "label": "x"}\n', "a.jsonl")
+    set_params("ingest", source="data/incoming/a.jsonl", pair_column="b")
+    ingest(**PATHS)
+    assert read_rows(PATHS["rows"])["text_pair"].to_pylist() == ["c", ""]
 
 
 def test_an_official_test_row_wins_over_its_duplicate(csv, set_params):
@@ -95,6 +111,17 @@ def test_two_runs_write_the_same_bytes(set_params):
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in PATHS)
 
 
+def test_damaged_files_too_give_the_same_bytes_twice(csv):
+    csv(f'text,label\n{UMLAUTS},x\n"b" c,x\nd\n'.encode() + b"K\xf6ln,y\n")
+    written = []
+    for _ in range(2):
+        ingest(**PATHS)
+        written.append([path.read_bytes() for path in PATHS.values()])
+    (file,) = json.loads(PATHS["report"].read_text())["files"]
+    assert (file["replaced"], file["repaired_quotes"], file["faults"]) == (1, 1, 1)
+    assert written[0] == written[1]
+
+
 def test_nothing_is_left_in_the_scratch_folder(csv):
     csv("text,label\na,x\n")
     ingest(**PATHS)
@@ -113,14 +140,16 @@ def test_the_command_says_what_came_in_and_went_out(set_params, run_stage):
 def test_the_command_names_files_with_which_something_was_out_of_the_ordinary(csv, set_params, capsys):
     csv("text,label\na,x\n", "fine.csv")
     csv('text,label\n"b" c,x\nd\n', "quotes.csv")
+    csv(f"text,label\n{UMLAUTS},x\n".encode() + b"K\xf6ln,y\n", "utf-8.csv")
     csv(gzip.compress("text,label\nSchöne Grüße aus dem müden Köln,x\nÜbel,x\n".encode("cp1252")), "w.csv.gz")
     set_params("ingest", source="data/incoming/*")
     ingest(**PATHS)
     assert capsys.readouterr().out.splitlines() == [
         "data/incoming/quotes.csv: faults: 1 (validate sets them aside); quotes or delimiters repaired: 1",
+        "data/incoming/utf-8.csv: characters replaced by U+FFFD: 1",
         "data/incoming/w.csv.gz: read as cp1252",
-        "5 rows read from data/incoming/*",
-        "0 exact duplicates dropped, 5 rows written to data/ingested/rows.parquet",
+        "7 rows read from data/incoming/*",
+        "0 exact duplicates dropped, 7 rows written to data/ingested/rows.parquet",
     ]
 
 

@@ -20,7 +20,9 @@ def to_rows(records: Records, params: Params, source: str, batch: str, side: str
     """Return records as a table of `rows.SOURCED`; `batch` names the delivery unless a column does."""
     values = records.columns
     texts = _joined([values[name] for name in columns(params.text_column)])
-    pairs = _joined([values[name] for name in columns(params.pair_column)])
+    # A missing second text is a blank one: null would make a single text of the pair.
+    second = _joined([values[name] for name in columns(params.pair_column)])
+    pairs = ["" if text is None else text for text in second]
     name_of = _labels(params)
     labels = [None if label is None else name_of(label) for label in values[params.label_column]]
     broken = dict(records.broken)
@@ -111,8 +113,9 @@ def _timestamps(values: Sequence[object]) -> tuple[pa.Array, list[int]]:
 
 
 def _parse(given: pa.Array) -> pa.Array:
-    """Parse ISO 8601; a time without an offset is UTC."""
+    """Parse ISO 8601, fractions of a second cut to six digits; a time without an offset is UTC."""
     utc = SOURCED.field("timestamp").type
+    given = pc.replace_substring_regex(pc.ascii_upper(given), r"(:\d\d)[.,](\d{1,6})\d*", r"\1.\2")
     offset = pc.match_substring_regex(given, r":.*(Z|[+-]\d\d(:?\d\d)?)$")
     aware = pc.if_else(offset, given, None).cast(utc)
     naive = pc.if_else(offset, None, given).cast(pa.timestamp("us")).cast(utc)
@@ -130,5 +133,6 @@ def _is_time(value: str | None) -> bool:
 def _untimely(values: Mapping[str, Sequence[object]], at: int, column: str) -> Broken:
     record = {name: column[at] for name, column in values.items() if not isinstance(column, pa.Array)}
     given = str(record[column]).strip()[:80]
-    fault = f"{given!r} is no time (ingest.timestamp_column {column!r}; allowed: ISO 8601)"
+    allowed = "ISO 8601, e.g. 2026-01-31 or 2026-01-31T12:00:00Z"
+    fault = f"{given!r} is no time (ingest.timestamp_column {column!r}; allowed: {allowed})"
     return Broken(fault, json.dumps(record, ensure_ascii=False))

@@ -1,8 +1,9 @@
 """From the bytes of a file to lines of text: decompression, and encodings detected or given.
 
 Guarantees that a file is read block by block, and that a byte which is not of the encoding given is an
-error that names it. Where the encoding was detected, such bytes become U+FFFD; `validate` judges how
-much damage a text may have. Detection is a guess on the first `SAMPLE` bytes: it is reported.
+error that names it. Where the encoding was detected, such bytes become U+FFFD and are counted; `validate`
+judges how much damage a text may have. Detection is a guess, and reported: on the first `SAMPLE` bytes, or
+on the first later ones that are not all ASCII.
 """
 
 import bz2
@@ -10,7 +11,7 @@ import codecs
 import gzip
 import io
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -56,17 +57,19 @@ def detect_encoding(path: Path) -> str:
     """
     with open_bytes(path) as file:
         sample = file.read(SAMPLE)
-    if not sample:
-        raise ValueError("the file is empty (0 bytes)")
-    for mark, encoding in MARKS.items():
-        if sample.startswith(mark):
-            return encoding
-    if 2 * sample[1::2].count(0) > len(sample[1::2]):  # ASCII in UTF-16 is also sound UTF-8, full of NULs
-        return "utf-16-le"
-    if 2 * sample[::2].count(0) > len(sample[::2]):
-        return "utf-16-be"
+        if not sample:
+            raise ValueError("the file is empty (0 bytes)")
+        for mark, encoding in MARKS.items():
+            if sample.startswith(mark):
+                return encoding
+        if 2 * sample[1::2].count(0) > len(sample[1::2]):  # ASCII in UTF-16 is also sound UTF-8, full of NULs
+            return "utf-16-le"
+        if 2 * sample[::2].count(0) > len(sample[::2]):
+            return "utf-16-be"
+        while sample.isascii() and (more := file.read(SAMPLE)):
+            sample = more
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)
-    damaged = text.count("\ufffd")
+    damaged = text.count("\ufffd") - sample.count("\ufffd".encode())
     if 10 * damaged <= len(text) - len(text.encode("ascii", "ignore")):
         return "utf-8"
     return _guess(sample)
@@ -85,14 +88,16 @@ def _guess(sample: bytes) -> str:
     return western if western in best.could_be_from_charset else best.encoding
 
 
-def read_lines(path: Path, encoding: str, *, strict: bool) -> Iterator[str]:
+def read_lines(path: Path, encoding: str, *, strict: bool, replaced: Callable[[int], None]) -> Iterator[str]:
     r"""Yield the lines of a text file, each with its `\n`; `\r` alone ends a line only where no `\n` does.
+
+    Unless `strict`, what is not of `encoding` becomes U+FFFD; `replaced` is told how many, as they are met.
 
     Raises:
         ValueError: the file is empty, a line is too long or, if `strict`, a byte is not of `encoding`.
     """
     lines = chain.from_iterable(
-        io.StringIO(block, newline="\n") for block in _whole_lines(_decode(path, encoding, strict))
+        io.StringIO(block, newline="\n") for block in _whole_lines(_decode(path, encoding, strict, replaced))
     )
     first = next(lines, None)
     if first is None:
@@ -118,7 +123,7 @@ def _whole_lines(blocks: Iterator[str]) -> Iterator[str]:
         yield "".join([*begun, "\n"])
 
 
-def _decode(path: Path, encoding: str, strict: bool) -> Iterator[str]:
+def _decode(path: Path, encoding: str, strict: bool, replaced: Callable[[int], None]) -> Iterator[str]:
     if strict and codecs.lookup(encoding).name == "utf-8":
         encoding = "utf-8-sig"  # a byte order mark is no part of the text
     name = encoding.removesuffix("-sig")
@@ -127,6 +132,7 @@ def _decode(path: Path, encoding: str, strict: bool) -> Iterator[str]:
     with open_bytes(path) as file:
         while True:
             block = file.read(BLOCK)
+            state = decoder.getstate()
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
@@ -136,6 +142,11 @@ def _decode(path: Path, encoding: str, strict: bool) -> Iterator[str]:
                 raise ValueError(f"byte {at} (line {line}) is not {name}; {hint}") from None
             except UnicodeError as error:
                 raise ValueError(f"cannot be read as {name} ({error}); set ingest.encoding") from None
+            if not strict and "\ufffd" in text:  # some of which the file itself may hold
+                sound = codecs.getincrementaldecoder(encoding)("ignore")
+                sound.setstate(state)
+                held = sound.decode(block, final=not block).count("\ufffd")
+                replaced(text.count("\ufffd") - held)
             position, breaks = position + len(block), breaks + text.count("\n")
             if text:
                 yield text

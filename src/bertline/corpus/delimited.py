@@ -5,8 +5,10 @@ is RFC 4180: a value in quotes may hold delimiters and line breaks. Where that f
 alone and its quotes as plain characters: an unclosed quote costs no following line. Guarantees that every
 non-blank line is part of exactly one record. Does not guarantee that a repaired record is what its author
 meant. A record of several lines may be sound by chance, where one stray quote opens it and another closes
-it: it is taken apart if its label holds a line break, or if each line could be a record whose label was
-met before.
+it: it is taken apart if its label holds a line break, or if most of its lines could be records whose label
+was met before. So before any label was met, at the top of a file, it stays one; and a sound record is
+taken apart if its text quotes lines of such a file. In a file where a record of more than `MOST_LINES`
+lines was unsound, each one as long is.
 """
 
 import csv
@@ -19,6 +21,7 @@ from bertline.corpus.readers import Broken, Records, Repaired, Wanted, check_col
 
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST_RECORD = 1 << 20  # characters of a record of several lines; beyond it, a quote was left open
+MOST_LINES = 1000  # of a record, once a longer one was unsound: each line given back starts a new one
 LABELS_REMEMBERED = 1000
 
 Item = list[str] | Broken
@@ -101,13 +104,14 @@ def _csv_records(lines: Iterator[str], layout: Layout, start: int) -> Iterator[I
     returned: deque[str] = deque()
     record: list[str] = []  # the lines of the record being read
     labels: set[str] = set()
+    bounded = False
 
     def feed() -> Iterator[str]:
         size = 0
         for line in chain(iter(lambda: returned.popleft() if returned else "", ""), lines):
             size = size + len(line) if record else 0
-            if size > LONGEST_RECORD:
-                returned.append(line)
+            if size > LONGEST_RECORD or (bounded and len(record) == MOST_LINES):
+                returned.appendleft(line)
                 return
             record.append(line)
             yield line
@@ -124,7 +128,7 @@ def _csv_records(lines: Iterator[str], layout: Layout, start: int) -> Iterator[I
             return
         single = len(record) == 1
         if len(fields) == width and (
-            single or not ("\n" in fields[label] or _swallows(record, layout, labels))
+            single or not ("\n" in fields[label] or _swallows(record, fields, layout, labels))
         ):
             if single and fields[label] and len(labels) < LABELS_REMEMBERED:
                 labels.add(fields[label])
@@ -135,15 +139,22 @@ def _csv_records(lines: Iterator[str], layout: Layout, start: int) -> Iterator[I
         if not _is_blank(line):
             sound = single and 0 < len(fields) < width
             yield _numbered(layout.too_few(fields, line) if sound else layout.split(line), number)
+        bounded = bounded or len(record) > MOST_LINES
         returned.extendleft(reversed(record[1:]))
         reader = csv.reader(feed(), delimiter=layout.delimiter, strict=True)
         number += 1
 
 
-def _swallows(record: list[str], layout: Layout, labels: set[str]) -> bool:
-    """Return whether each line of a record looks like a record of its own, with a label met before."""
-    split = (layout.split(line) for line in record if not _is_blank(line))
-    return all(isinstance(each, Repaired) and each[layout.label] in labels for each in split)
+def _swallows(record: list[str], fields: list[str], layout: Layout, labels: set[str]) -> bool:
+    """Return whether most lines of a record look like records of their own, with a label met before.
+
+    The line that holds the label of the whole record always may, so it is no evidence.
+    """
+    broken = next(at for at, field in enumerate(fields) if "\n" in field)
+    others = record[1:] if layout.label < broken else record[:-1]
+    split = [layout.split(line) for line in others if not _is_blank(line)]
+    known = sum(isinstance(each, Repaired) and each[layout.label] in labels for each in split)
+    return 2 * known > len(split)
 
 
 def _is_blank(line: str) -> bool:

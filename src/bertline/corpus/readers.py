@@ -8,6 +8,7 @@ cannot be read as it should becomes a broken row that holds it raw. Only a file 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 
 from bertline.corpus.rows import SOURCED
 
+BOUNDS = (datetime.min, datetime.max)
+SECONDS = pa.timestamp("s", "UTC")
 HELD = 8192  # records held as Python objects at once: texts may be long
 Wanted = dict[str, str]
 """The columns to read, and for each the key of ingest that asks for it: {"body": "text_column", ...}."""
@@ -126,21 +129,46 @@ def read_parquet(path: Path, wanted: Wanted, multi_label: bool) -> Iterator[Reco
             check_columns(file.schema_arrow.names, wanted)
             for batch in file.iter_batches(HELD, columns=list(wanted)):
                 batch.validate(full=True)
-                values = {
-                    name: _arrow_values(batch[name], name, key, multi_label) for name, key in wanted.items()
-                }
-                yield Records(values, {}, 0)
+                yield _arrow_records(batch, wanted, multi_label)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"not Parquet that can be read: {error}") from None
 
 
+def _arrow_records(batch: pa.RecordBatch, wanted: Wanted, multi_label: bool) -> Records:
+    values: dict[str, Sequence[object]] = {}
+    untimely: dict[int, str] = {}
+    for name, key in wanted.items():
+        column = batch[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_temporal(column.type) and key == "timestamp_column":
+            values[name], untimely = _arrow_times(column)
+        else:
+            values[name] = _arrow_values(column, name, key, multi_label)
+    broken = {}
+    for at, given in untimely.items():
+        record = {
+            name: given if key == "timestamp_column" else values[name][at] for name, key in wanted.items()
+        }
+        fault = f"{given} is out of range (ingest.timestamp_column; allowed: the years 1 to 9999)"
+        broken[at] = Broken(fault, json.dumps(record, ensure_ascii=False))
+    return Records(values, broken, 0)
+
+
+def _arrow_times(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Return time stamps, null where no `datetime` can hold them, and what stood there by position."""
+    second = pc.CastOptions(SECONDS, allow_time_truncate=True)  # no unit has a wider range
+    stamp = pc.CastOptions(SOURCED.field("timestamp").type, allow_time_truncate=True)
+    seconds = column.cast(options=second)
+    first, last = (pa.scalar(each.replace(tzinfo=UTC, microsecond=0), SECONDS) for each in BOUNDS)
+    sane = pc.and_(pc.greater_equal(seconds, first), pc.less_equal(seconds, last))
+    bad = pc.indices_nonzero(pc.invert(sane)).to_pylist()
+    untimely = {at: f"{column[at].value} ({column.type})" for at in bad}
+    return pc.if_else(sane, column, None).cast(options=stamp), untimely
+
+
 def _arrow_values(column: pa.Array, name: str, key: str, multi_label: bool) -> Sequence[object]:
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _arrow_values(column.cast(kind.value_type), name, key, multi_label)
-    if pa.types.is_temporal(kind) and key == "timestamp_column":
-        stamp = pc.CastOptions(SOURCED.field("timestamp").type, allow_time_truncate=True)
-        return cast(Sequence[object], column.cast(options=stamp))
     string = pa.string()
     if pa.types.is_temporal(kind) and key == "batch_column":
         return cast(Sequence[object], column.cast(string).to_pylist())

@@ -33,18 +33,22 @@ ROWS = pa.schema([pa.field("id", pa.string()), pa.field("content_id", pa.string(
 """A row: `id` stands for text and label, `content_id` for the normalised text (null where it is blank)."""
 
 LABEL_SEPARATOR = "\x1f"
+# Soft hyphen, zero-width space, word joiner, byte order mark; not the joiners that some scripts spell with.
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 CHUNK = 65_536  # rows held at once, and rows of a Parquet row group
 
 
 def content_key(text: str) -> str:
-    """Return what makes two texts "the same": NFKC, case folded, white space collapsed; blank text gives ''.
+    """Return what makes two texts "the same"; blank text gives ''.
+
+    Invisible characters are left out, NFKC and case folding applied, and white space collapsed.
 
     Normalised before and after the folding, so that the key of a key is the key (Unicode 3.13, D146).
     """
     if text.isascii():  # nothing to normalise, and most texts
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.split())
+    visible = unicodedata.normalize("NFKC", text.translate(_INVISIBLE))
+    return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
 
 
 def content_id(text: str | None, text_pair: str | None = None) -> str | None:

@@ -8,6 +8,7 @@ that is unusable as a whole is a ValueError that names it. Rows with an empty te
 
 import csv
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -42,7 +43,12 @@ class FileReport:
     rows: int = 0
     encoding: str | None = None  # of a text file, without "-sig"
     faults: int = 0
+    replaced: int = 0  # characters that are not of the encoding, now U+FFFD
     repaired_quotes: int = 0  # records whose quotes or surplus delimiters had to be interpreted
+
+    def add_replaced(self, count: int) -> None:
+        """Count characters that were replaced while decoding."""
+        self.replaced += count
 
 
 class Reading:
@@ -100,12 +106,12 @@ class Reading:
     def _records(self, path: Path, report: FileReport) -> Iterator[Records]:
         params = self.params
         multi_label = params.label_separator is not None
-        kind = _kind(path)
+        kind = kind_of(path)
         if kind == ".parquet":
             return read_parquet(path, _wanted(params), multi_label)
         encoding = params.encoding or detect_encoding(path)
         report.encoding = encoding.removesuffix("-sig")
-        lines = read_lines(path, encoding, strict=params.encoding is not None)
+        lines = read_lines(path, encoding, strict=params.encoding is not None, replaced=report.add_replaced)
         return TEXT_READERS[kind](lines, _wanted(params), multi_label)
 
     @staticmethod
@@ -169,7 +175,12 @@ def _find_files(key: str, source: str) -> list[Path]:
             f"ingest.{key} is {source!r}; files must lie under {INCOMING}/, named from the project's folder:"
             " DVC notices new data only there"
         )
-    found = [Path(source)] if Path(source).is_file() else sorted(Path().glob(source))
+    try:
+        found = [Path(source)] if Path(source).is_file() else sorted(Path().glob(source), key=_natural)
+    except ValueError as error:
+        raise ValueError(
+            f"ingest.{key} is {source!r}, which is no glob ({error}); allowed: e.g. {INCOMING}/**/*.csv"
+        ) from None
     # .csv.dvc is what `dvc add` leaves beside a file, .gitkeep and .gitignore are git's.
     files = [path for path in found if path.is_file() and path.name[0] != "." and path.suffix != ".dvc"]
     if not files:
@@ -178,7 +189,12 @@ def _find_files(key: str, source: str) -> list[Path]:
     return files
 
 
-def _kind(path: Path) -> str:
+def _natural(path: Path) -> list[tuple[str, int]]:
+    """Sort week-9 before week-10: the files of a delivery come in the order they were meant."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", path.as_posix())]
+
+
+def kind_of(path: Path) -> str:
     """Return the suffix that says how to read a file, without that of its compression."""
     compressed = path.suffix.lower() in COMPRESSIONS
     kind = (path.with_suffix("") if compressed else path).suffix.lower()

@@ -1,7 +1,8 @@
 """Where to fetch from, and which parts of that must never be shown.
 
 Guarantees that neither the URL of an environment variable nor its password, its options or, on the web,
-its user pass `Address.hide`. A URL that params.yaml holds has no secrets: the params object sees to it.
+its user pass `Address.hide`, also where a library quoted the URL anew; the path of such a URL may. What is
+hidden must not be cut before. A URL that params.yaml holds has no secrets: the params object sees to it.
 """
 
 import re
@@ -16,6 +17,14 @@ _URL = re.compile(
     r"(?P<scheme>[\w+.-]+)://(?:(?P<user>[^:/?@]*)(?P<password>:[^@]*)?@)?[^@?]*(\?(?P<options>.*))?",
     re.DOTALL,
 )
+
+# Where a value is not found even so: cut off by the library, or quoted twice.
+_SHAPES = (
+    (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?***"),
+    (re.compile(r"//[^\s/@'\"]*@"), "//***@"),
+)
+_SHORT = 3
+"""A secret of fewer characters is hidden by the shape of the URL alone: it stands in other words too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,10 @@ class Address:
     def hide(self, message: str) -> str:
         """Return `message` with every secret in it replaced by ***."""
         for secret in self.secrets:
-            message = message.replace(secret, "***")
+            message = _however_quoted(secret).sub("***", message)
+        if self.secrets:
+            for pattern, shown in _SHAPES:
+                message = pattern.sub(shown, message)
         return message
 
 
@@ -70,6 +82,16 @@ def block_name(variable: str) -> str:
     return variable.lower().replace("_", "-")
 
 
+def _however_quoted(secret: str) -> re.Pattern[str]:
+    """Match `secret` with any of its characters percent-encoded: libraries quote a URL anew."""
+    characters = (
+        f"(?:{re.escape(each)}|{''.join(f'%{byte:02x}' for byte in each.encode(errors='surrogatepass'))}"
+        f"{'|[+]' if each == ' ' else ''})"
+        for each in secret
+    )
+    return re.compile("".join(characters), re.IGNORECASE)
+
+
 def _secrets(url: str, parts: re.Match[str]) -> tuple[str, ...]:
     """Return what to hide, raw and decoded, the longest first."""
     found = {url, (parts["password"] or "").removeprefix(":"), parts["options"] or ""}
@@ -77,5 +99,5 @@ def _secrets(url: str, parts: re.Match[str]) -> tuple[str, ...]:
         found.add(parts["user"] or "")  # a token may stand alone
     options = (option.partition("=")[2] for option in re.split("[&;]", parts["options"] or ""))
     found.update(value for value in options if len(value) > 3)  # a shorter one is a port or a flag
-    decoded = {decode(each) for each in found for decode in (unquote, unquote_plus)}
-    return tuple(sorted((found | decoded) - {""}, key=len, reverse=True))
+    found |= {decode(each) for each in found for decode in (unquote, unquote_plus)}
+    return tuple(sorted((each for each in found if len(each) >= _SHORT), key=len, reverse=True))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from bertline.corpus.rows import one_line
 from bertline.params.fetch import SINCE
 
 if TYPE_CHECKING:
@@ -56,15 +55,22 @@ def select(url: str, query: str, since: object) -> Iterator[pa.Table]:
             if not result.returns_rows:
                 raise ValueError("fetch.query returns no rows: it must be a SELECT")
             names = list(result.keys())
-            if len(set(names)) < len(names):
-                raise ValueError(
-                    f"fetch.query has two columns of the same name among {', '.join(names)}; use AS"
-                )
+            _require_distinct(names)
             for rows in result.partitions(CHUNK):
                 columns = zip(*rows, strict=True)
                 yield pa.table([_array(*each) for each in zip(columns, names, strict=True)], names)
     finally:
         engine.dispose()
+
+
+def _require_distinct(names: list[str]) -> None:
+    """Refuse names that differ in case alone as well: DuckDB takes them for one column."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"fetch.query has two columns of the same name among {', '.join(names)}; use AS")
+    if len({name.casefold() for name in names}) < len(names):
+        raise ValueError(
+            f"fetch.query has two columns of the same name, but for case, among {', '.join(names)}; use AS"
+        )
 
 
 def _engine(url: str) -> "Engine":
@@ -98,14 +104,15 @@ def _statement(query: str, since: object) -> "TextClause":
     """Return the query with `since` in the place of :since, and with every other colon as it stands.
 
     As a literal, which SQLAlchemy quotes: PostgreSQL cannot tell the type of a null or text parameter
-    in `:since is null` ("type of parameter 1 does not match that when preparing the plan").
+    in `:since is null` ("type of parameter 1 does not match that when preparing the plan"). In brackets,
+    without which SQLAlchemy does not see it in `:since::timestamp`.
     """
     from sqlalchemy import bindparam, text
 
-    statement = text(re.sub(r"(?<![:\w\\]):(?=\w)(?!since\b)", r"\\:", query))
+    escaped = re.sub(r"(?<![:\w\\]):(?=\w)(?!since\b)", r"\\:", query)
     if not SINCE.search(query):
-        return statement
-    return statement.bindparams(bindparam("since", since, literal_execute=True))
+        return text(escaped)
+    return text(SINCE.sub("(:since)", escaped)).bindparams(bindparam("since", since, literal_execute=True))
 
 
 @contextmanager
@@ -141,8 +148,7 @@ def _explained() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return what the driver said; PostgreSQL's excerpt with a caret makes no sense on one line."""
-    message = str(getattr(error, "orig", None) or error)
-    return one_line(ValueError(message.partition("\nLINE ")[0]))
+    return str(getattr(error, "orig", None) or error).partition("\nLINE ")[0]
 
 
 def _array(values: Sequence[Any], name: str) -> pa.Array:

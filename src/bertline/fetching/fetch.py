@@ -8,9 +8,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bertline.corpus.rows import one_line
 from bertline.fetching.address import Address, Lookup, find_address
 from bertline.fetching.landing import Landed
 from bertline.params.fetch import Params
+
+LONGEST = 600
+"""Characters shown of an error."""
 
 
 def fetch(params: Params, lookup: Lookup) -> list[Landed]:
@@ -29,7 +33,9 @@ def fetch(params: Params, lookup: Lookup) -> list[Landed]:
         with _quiet():
             return _fetch(address, params)
     except (ValueError, OSError) as error:
-        message = f"fetch.source {address.shown}: {address.hide(str(error))}"
+        # Cut only when hidden: the beginning of a secret would not be found.
+        hidden = one_line(ValueError(address.hide(str(error))), LONGEST)
+        message = f"fetch.source {address.shown}: {hidden}"
         mistake = isinstance(error, ValueError)
     # Outside of the except clause, so that the driver's own error, which may show a secret, is left behind.
     raise ValueError(message) if mistake else OSError(message)

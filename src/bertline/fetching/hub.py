@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from bertline.corpus.relational import scratch_folder
-from bertline.corpus.rows import CHUNK, one_line, write_rows
+from bertline.corpus.rows import CHUNK, write_rows
 from bertline.fetching.landing import FETCHED, Landed, land
 
 
@@ -128,13 +128,14 @@ def _explained(*, on_hub: bool) -> Iterator[None]:
     try:
         yield
     except (DatasetsError, FileNotFoundError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            one_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        ) from None
+        raise ValueError(str(error.__cause__ or error)) from None
     except Exception as error:  # of the hub and of the network, in several libraries
-        if not on_hub:
+        about = f"({type(error).__name__}: {error})"
+        if on_hub:
+            raise OSError(
+                "the Hugging Face hub cannot be reached from here; save the data set where it can, with"
+                f" datasets' save_to_disk, and give that folder: hub:FOLDER {about}"
+            ) from None
+        if isinstance(error, OSError):
             raise
-        raise OSError(
-            f"the Hugging Face hub cannot be reached from here ({one_line(error)}); save the data set"
-            " where it can, with datasets' save_to_disk, and give that folder: hub:FOLDER"
-        ) from None
+        raise ValueError(f"the folder cannot be read as a data set {about}") from None

@@ -8,8 +8,9 @@ import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 
-INCOMING = Path("data/incoming")
-FETCHED = INCOMING / "fetched"
+from bertline.corpus.sources import INCOMING
+
+FETCHED = Path(INCOMING, "fetched")
 """The folder of what keeps its own name."""
 
 

@@ -8,13 +8,12 @@ where the store's own tools look for them (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bertline.corpus.relational import scratch_folder
-from bertline.corpus.rows import one_line
-from bertline.corpus.sources import COMPRESSIONS, TEXT_READERS
+from bertline.corpus.sources import kind_of
 from bertline.fetching.landing import FETCHED, Landed, land
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     try:
         store, path = url_to_fs(url, **options)
     except ImportError as error:
-        raise ValueError(f"a package is missing ({one_line(error)})") from None
+        raise ValueError(f"a package is missing ({error})") from None
     except Exception as error:  # each store has its own
         raise OSError(_reason(error)) from None
     return store, path
@@ -85,20 +84,19 @@ def _by_name(paths: list[str], *, web: bool) -> dict[str, str]:
     for path in paths:
         named[PurePosixPath(unquote(urlsplit(path).path) if web else path).name].append(path)
     for name, same in named.items():
-        _require_readable(PurePosixPath(name))
+        _require_readable(name)
         if len(same) > 1:
             raise ValueError(f"two files are called {name!r}: {same[0]} and {same[1]}; fetch one folder only")
     return {name: path for name, (path,) in named.items()}
 
 
-def _require_readable(name: PurePosixPath) -> None:
-    compressed = name.suffix.lower() in COMPRESSIONS
-    kind = (name.with_suffix("") if compressed else name).suffix.lower()
-    if kind not in TEXT_READERS and (compressed or kind != ".parquet"):
-        raise ValueError(
-            f"{str(name)!r} is not a kind of file that `ingest` reads; allowed: {', '.join(TEXT_READERS)},"
-            f" each also with {', '.join(COMPRESSIONS)}; .parquet"
-        )
+def _require_readable(name: str) -> None:
+    if name.startswith("."):
+        raise ValueError(f"{name!r} begins with a dot: `ingest` ignores such a file")
+    try:
+        kind_of(Path(name))
+    except ValueError as error:
+        raise ValueError(f"{name!r}: {error}") from None
 
 
 def _is_web(url: str) -> bool:
@@ -112,10 +110,10 @@ def _explained() -> Iterator[None]:
     except ValueError:
         raise
     except FileNotFoundError as error:
-        raise ValueError(f"there is no such file: {one_line(error)}") from None
+        raise ValueError(f"there is no such file: {error}") from None
     except Exception as error:  # each store has its own, few of them an OSError
         raise OSError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:
-    return f"the store cannot be read ({type(error).__name__}: {one_line(error)})"
+    return f"the store cannot be read ({type(error).__name__}: {error})"

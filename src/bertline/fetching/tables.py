@@ -11,6 +11,7 @@ database stays in its batch. Text is compared by its bytes, whatever the databas
 
 # ruff: noqa: S608 - the names and paths in the SQL are quoted; DuckDB takes no parameters in their places
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.corpus import relational
-from bertline.corpus.rows import one_line, write_rows
+from bertline.corpus.rows import write_rows
+from bertline.corpus.sources import INCOMING
 from bertline.fetching import databases
-from bertline.fetching.landing import INCOMING, Landed, land
+from bertline.fetching.landing import Landed, land
 
-SNAPSHOT = INCOMING / "fetched.parquet"
-BATCHES = "fetched-[0-9]*.parquet"
+SNAPSHOT = Path(INCOMING, "fetched.parquet")
+_BATCH = re.compile(r"fetched-([0-9]+)")
 
 
 def fetch_table(url: str, query: str, since_column: str | None) -> list[Landed]:
@@ -45,7 +47,8 @@ def fetch_table(url: str, query: str, since_column: str | None) -> list[Landed]:
                 raise ValueError(f"fetch.query finds no rows; {SNAPSHOT} stays as it is")
             rows = _write_sorted(database, found.sql, made)
             return [land(made, SNAPSHOT, f"{rows:,} rows")]
-        batches = sorted(INCOMING.glob(BATCHES))
+        numbered = _batches()
+        batches = list(numbered)
         found = _store(databases.select(url, query, _largest(database, batches, since_column)), folder)
         if found is None:
             return []
@@ -53,8 +56,15 @@ def fetch_table(url: str, query: str, since_column: str | None) -> list[Landed]:
         rows = _write_sorted(database, _news(found, batches, since_column), made)
         if not rows:
             return []
-        number = int(batches[-1].stem.partition("-")[2]) + 1 if batches else 1
-        return [land(made, INCOMING / f"fetched-{number:04}.parquet", f"{rows:,} rows")]
+        number = max(numbered.values(), default=0) + 1
+        return [land(made, Path(INCOMING, f"fetched-{number:04}.parquet"), f"{rows:,} rows")]
+
+
+def _batches() -> dict[Path, int]:
+    """Return the batches that are here and their numbers, in that order; 10000 comes after 9999."""
+    found = {path: _BATCH.fullmatch(path.stem) for path in Path(INCOMING).glob("fetched-*.parquet")}
+    numbers = {path: int(match[1]) for path, match in found.items() if match}
+    return dict(sorted(numbers.items(), key=lambda each: (each[1], each[0])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +102,10 @@ def _largest(database: duckdb.DuckDBPyConnection, batches: list[Path], column: s
     """Return the largest value of `column` in the batches; None before the first one."""
     if not batches:
         return None
-    if column not in _columns(batches):
+    if column.lower() not in _columns(batches):
         raise ValueError(
-            f"{INCOMING}/{BATCHES} have no column {column!r} (fetch.since_column): they come from another"
-            " query; move them away, or name a column they have"
+            f"{INCOMING}/fetched-NUMBER.parquet have no column {column!r} (fetch.since_column): they"
+            " come from another query; move them away, or name a column they have"
         )
     found = relational.select_all(database, f"SELECT max({_quote(column)}) FROM {_files(batches)}", {})
     value = found[0][0].as_py()
@@ -123,9 +133,12 @@ def _news(found: _Found, batches: list[Path], since_column: str) -> str:
     known = _columns(batches)
     since = _quote(since_column)
     oldest = f"SELECT min({since}) FROM ({found.sql})"
-    old = f"SELECT * FROM {_files(batches)} WHERE {since} >= ({oldest})"
+    # IS NOT FALSE: a row whose bound is null may be in any batch.
+    old = f"SELECT * FROM {_files(batches)} WHERE ({since} >= ({oldest})) IS NOT FALSE"
     same = (
-        f"new.{_quote(name)} IS NOT DISTINCT FROM old.{_quote(name)}" for name in found.names if name in known
+        f"new.{_quote(name)} IS NOT DISTINCT FROM old.{_quote(name)}"
+        for name in found.names
+        if name.lower() in known
     )
     return f"SELECT * FROM ({found.sql}) AS new ANTI JOIN ({old}) AS old ON {' AND '.join(same)}"
 
@@ -143,7 +156,8 @@ def _write_sorted(database: duckdb.DuckDBPyConnection, query: str, path: Path) -
 
 
 def _columns(batches: list[Path]) -> set[str]:
-    return {name for batch in batches for name in pq.read_schema(batch).names}
+    """Return the names of all columns in lower case: DuckDB does not tell them apart by case."""
+    return {name.lower() for batch in batches for name in pq.read_schema(batch).names}
 
 
 def _files(paths: list[Path]) -> str:
@@ -167,7 +181,7 @@ def _explained() -> Iterator[None]:
     except (duckdb.DataError, duckdb.ProgrammingError) as error:
         raise ValueError(
             "fetch.query has a column whose values are of types that do not go together, or not with those of"
-            f" earlier batches; CAST it in the query ({one_line(error)})"
+            f" earlier batches; CAST it in the query ({error})"
         ) from None
     except duckdb.OperationalError as error:
-        raise OSError(one_line(error)) from None  # a full disk
+        raise OSError(str(error)) from None  # a full disk

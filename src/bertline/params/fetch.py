@@ -8,9 +8,11 @@ from bertline.params.bounds import STRICT, require
 SINCE = re.compile(r"(?<![:\w\\]):since\b")  # where the query names the bound; ::since is a cast
 
 _SOURCE = re.compile(r"env:[A-Za-z_]\w*|hub:.+|(?!env:|hub:)[A-Za-z][\w+.-]*:/.*", re.DOTALL)
+_WEB = re.compile(r"(env:)?https?:", re.IGNORECASE)
 _SCHEME = re.compile(r"(env:)?([\w+.-]+:/+)?")
 _SECRET = re.compile(
-    r":.*@|\?.*(passw|pwd|token|secret|signature|\bsig|access_?key|api_?key)\w*(=|%3d)",
+    r":.*@|\?.*(passw|pwd|token|secret|signature|\bsig|access_?key|api_?key|\bkey|\bauth|\bcode|credential)"
+    r"\w*(=|%3d)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -48,7 +50,7 @@ class Params:
 def _require_no_secret(source: str) -> None:
     """Refuse a URL with a password in it, without repeating it. Rather refuses one URL too many."""
     rest = _SCHEME.sub("", source, count=1)
-    web_user = source.startswith("http") and "@" in rest.partition("/")[0]
+    web_user = _WEB.match(source) is not None and "@" in rest.partition("/")[0]
     if not source.startswith("hub:") and (web_user or _SECRET.search(rest)):
         raise ValueError(
             "source seems to hold a password or token, and params.yaml is no place for one; put the URL into"

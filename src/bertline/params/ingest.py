@@ -54,11 +54,12 @@ def columns(names: str | list[str] | None) -> list[str]:
 
 
 def _require_source(field: str, source: str, allowed: str) -> None:
-    if "://" in source:
-        allowed = (
-            f"{allowed}; an address goes into fetch.source, and what it brings lies under data/incoming/"
+    if "://" in source:  # it may hold a password: not repeated
+        raise ValueError(
+            f"{field} is an address; that goes into fetch.source, and what it brings lies under"
+            " data/incoming/"
         )
-    require(field, source, source != "" and "://" not in source, allowed)
+    require(field, source, source != "", allowed)
 
 
 def _require_columns(field: str, names: str | list[str]) -> None:

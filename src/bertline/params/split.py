@@ -1,9 +1,10 @@
 """The `split` section of params.yaml; the comments there say what each knob does."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from bertline.params.bounds import STRICT, require
+from bertline.params.bounds import STRICT, is_date, parse_date, require
+
+__all__ = ["Params", "parse_date"]  # until corpus/splitting.py takes it from bounds.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Params:
     def _check_dates(self) -> None:
         for field in ("validation_from", "test_from"):
             allowed = "null, or an ISO 8601 date such as 2026-09-01"
-            require(field, getattr(self, field), _is_date(getattr(self, field)), allowed)
+            require(field, getattr(self, field), is_date(getattr(self, field)), allowed)
         if self.validation_from is None or self.test_from is None:
             both = self.validation_from is self.test_from
             missing = "test_from" if self.test_from is None else "validation_from"
@@ -50,16 +51,3 @@ class Params:
         require("folds", folds, folds is None or folds >= 3, "null, or >= 3")
         require("folds", folds, folds is None or self.test_from is None, "null where rows are split by time")
         require("fold", self.fold, 0 <= self.fold < (folds or 1), f"0 to folds - 1 ({(folds or 1) - 1})")
-
-
-def parse_date(date: str) -> datetime:
-    """Return the moment an ISO 8601 date stands for; without an offset it is UTC."""
-    moment = datetime.fromisoformat(date)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _is_date(date: str | None) -> bool:
-    try:
-        return date is None or bool(parse_date(date))
-    except ValueError:
-        return False

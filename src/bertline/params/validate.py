@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from bertline.params.bounds import STRICT, require
+from bertline.params.bounds import STRICT, is_date, parse_date, require
 
 SEVERITIES = {
     "rows_kept": "batch",
@@ -52,7 +52,7 @@ class Params:
     @property
     def earliest_moment(self) -> datetime | None:
         """The first moment allowed."""
-        return None if self.earliest is None else _moment(self.earliest)
+        return None if self.earliest is None else parse_date(self.earliest)
 
     @property
     def latest_moment(self) -> datetime | None:
@@ -62,7 +62,7 @@ class Params:
         whole_day = (
             timedelta(days=1, microseconds=-1) if len(self.latest) <= len("2026-01-31") else timedelta()
         )
-        return _moment(self.latest) + whole_day
+        return parse_date(self.latest) + whole_day
 
     def _check_rows(self) -> None:
         if self.labels is not None:
@@ -80,7 +80,7 @@ class Params:
             require("scripts", self.scripts, named, "null, or Unicode scripts such as [Latin, Cyrillic]")
         for field, value in (("earliest", self.earliest), ("latest", self.latest)):
             allowed = "null, or an ISO 8601 date or time, e.g. 2026-01-31"
-            require(field, value, value is None or _is_moment(value), allowed)
+            require(field, value, is_date(value), allowed)
         earliest, latest = self.earliest_moment, self.latest_moment
         ordered = earliest is None or latest is None or earliest <= latest
         require("latest", self.latest, ordered, f"not before earliest ({self.earliest})")
@@ -96,16 +96,3 @@ class Params:
         for name, severity in self.severity.items():
             require("severity", name, name in SEVERITIES, f"expectations on a batch: {', '.join(SEVERITIES)}")
             require(f"severity.{name}", severity, severity in ("warn", "batch"), "warn or batch")
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

@@ -49,7 +49,7 @@ def list_() -> None:
     counts: Counter[tuple[str, str, str]] = Counter()
     for chunk in read_chunks(QUARANTINE_FILE, QUARANTINE, ["id", "rule", "batch"]):
         for row in chunk.to_pylist():
-            counts[row["rule"], row["batch"] or "", _state(row, reviews)] += 1
+            counts[row["rule"], _shorten(row["batch"] or ""), _state(row, reviews)] += 1
     if not counts:
         typer.echo("no row is in quarantine")
         return
@@ -92,7 +92,10 @@ def show(
 
 @app.command(epilog="Examples: bertline quarantine release 3f2a91 --note 'short, but a question'")
 def release(ids: Ids = None, rule: Rule = None, note: Note = "", reviewer: Reviewer = None) -> None:
-    """Let rows pass the rule they broke, from the next run on."""
+    """Let rows pass the rule they broke, from the next run on.
+
+    Not those without text or label: correct these at their source, or drop them.
+    """
     _decide("release", ids, rule, note, reviewer)
 
 

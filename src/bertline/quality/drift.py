@@ -8,12 +8,18 @@ times, and the largest distance that comes out is what chance explains; a value 
 
     (distance - chance) / (1 - chance), at least 0
 
-(the correction of Cohen's kappa). Guarantees that without drift a value exceeds 0, and so any threshold,
-at most once in 100 batches, whatever their size (a Monte Carlo test: Hope 1968; Phipson & Smyth 2010,
-"Permutation p-values should never be zero"); that two batches without a common word or label get 1, unless
-so small that chance explains it; and equal numbers for equal rows, in any order. Does not guarantee that a
-small batch shows its drift: of 50 rows only a large one stands out from chance. Beyond 10,000 rows a side
-the numbers are those of a random sample, whose own chance is in the correction.
+(the correction of Cohen's kappa). Guarantees that without drift each of the three values exceeds 0, and so
+any threshold, at most once in 100 batches, whatever their size (a Monte Carlo test: Hope 1968; Phipson &
+Smyth 2010, "Permutation p-values should never be zero"), so that one of them does in up to 3 of 100; that
+two batches without a common word or label get 1, unless so small that chance explains it; and equal numbers
+for equal rows, in any order. Does not guarantee that a small batch shows its drift: of 50 rows only a large
+one stands out from chance. Beyond 10,000 rows a side the numbers are those of a random sample, whose own
+chance is in the correction.
+
+The guarantee is one among rows not seen before. `ingest` drops exact duplicates and keeps the first: where
+frequent texts come again in every delivery, the newest batch has lost them to the earlier ones, and that
+counts as drift. Two batches drawn from one pool of texts with Zipf frequencies gave drift_length 0.148 and
+drift_labels 0.094.
 """
 
 import re
@@ -24,8 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.corpus.rows import LABEL_SEPARATOR
-from bertline.quality.facts import Fact
 from bertline.quality.sampling import RandomSample
+from bertline.quality.verdict import Fact
 
 READ = 2_000  # characters of a text whose words count: about what an encoder with 512 tokens reads
 SHUFFLES = 99

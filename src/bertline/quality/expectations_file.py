@@ -16,6 +16,7 @@ from bertline.quality.engine import Rule
 
 KEYS = ("name", "severity", "expect", "allowed")
 SEVERITIES = ("row", "warn", "batch")
+NOT_ARGUMENTS = ("batch_id", "row_condition", "condition_parser")  # a condition reads columns we do not see
 
 # What these say of a row depends on other rows, or they say nothing of single rows.
 _NOT_OF_ONE_ROW = {
@@ -79,8 +80,10 @@ def _rule(entry: object, where: str) -> Rule:
         raise ValueError(f"{where}: severity is {entry['severity']!r}; allowed: {', '.join(SEVERITIES)}")
     arguments = {key: value for key, value in entry.items() if key not in KEYS}
     _check_columns(arguments, where)
-    kind = _kind(entry["expect"], entry["severity"], arguments, where)
-    allowed = ", ".join(name for name in kind.__fields__ if name not in Expectation.__fields__)
+    kind = _kind(entry["expect"], entry["severity"], where)
+    _check_arguments(arguments, entry["severity"], where)
+    left_out = {*Expectation.__fields__, *NOT_ARGUMENTS, *(["mostly"] if entry["severity"] == "row" else [])}
+    allowed = ", ".join(name for name in kind.__fields__ if name not in left_out)
     try:
         expectation = kind(**arguments)
     except (ValueError, TypeError) as error:
@@ -106,19 +109,24 @@ def _check_columns(arguments: dict[str, Any], where: str) -> None:
             raise ValueError(f"{where}: there is no column {column!r}; allowed: {', '.join(ROWS.names)}")
 
 
-def _kind(expect: str, severity: str, arguments: dict[str, Any], where: str) -> Any:
+def _check_arguments(arguments: dict[str, Any], severity: str, where: str) -> None:
+    for name in NOT_ARGUMENTS:
+        if name in arguments:
+            raise ValueError(f"{where}: {name} is not supported; remove it")
+    if severity == "row" and "mostly" in arguments:
+        raise ValueError(f"{where}: mostly says nothing of one row; remove it")
+
+
+def _kind(expect: str, severity: str, where: str) -> Any:
     core = _core()
     if expect not in core:
         near = difflib.get_close_matches(expect, core, n=3, cutoff=0.4)
         allowed = "a core expectation of Great Expectations without its expect_"
         hint = f", e.g. {', '.join(near)}" if near else ""
         raise ValueError(f"{where}: expect is {expect!r}; allowed: {allowed}{hint}")
-    if severity == "row":
-        if expect not in (of_rows := row_expectations()):
-            raise ValueError(
-                f"{where}: {expect} does not judge single rows; set severity to warn or batch,"
-                f" or expect to one of: {', '.join(of_rows)}"
-            )
-        if "mostly" in arguments:
-            raise ValueError(f"{where}: mostly says nothing of one row; remove it")
+    if severity == "row" and expect not in (of_rows := row_expectations()):
+        raise ValueError(
+            f"{where}: {expect} does not judge single rows; set severity to warn or batch,"
+            f" or expect to one of: {', '.join(of_rows)}"
+        )
     return core[expect]

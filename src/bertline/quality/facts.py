@@ -1,11 +1,5 @@
-"""One number measured on a batch of rows, and what it means in plain words."""
+"""Only until stages/validate.py and dvc.yaml name verdict.py instead."""
 
-from dataclasses import dataclass
+from bertline.quality.verdict import Fact
 
-
-@dataclass(frozen=True)
-class Fact:
-    """A measured number that an expectation judges; `detail` says in words what it means, or nothing."""
-
-    value: float
-    detail: str = ""
+__all__ = ["Fact"]

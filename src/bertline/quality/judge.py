@@ -6,8 +6,10 @@ and that the verdict depends on rows, parameters, the user's expectations and re
 Memory: 4 bytes a row, and the columns that the user's own expectations on the whole batch name.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -16,14 +18,13 @@ from bertline.corpus.rows import is_multi_label, write_rows
 from bertline.params.validate import Params
 from bertline.quality.ahead import ahead
 from bertline.quality.engine import Rule, judge_frame
-from bertline.quality.facts import Fact
 from bertline.quality.observing import MeasureTokens, Observer
 from bertline.quality.quarantine import QUARANTINE
 from bertline.quality.review import Review
 from bertline.quality.sorting import Sorter
 from bertline.quality.suite import Suite
 from bertline.quality.survey import Survey, survey
-from bertline.quality.verdict import Outcome, Verdict
+from bertline.quality.verdict import Fact, Outcome, Verdict
 
 
 def judge(
@@ -79,12 +80,11 @@ def judge(
 
 def describe(outcome: Outcome) -> str:
     """Return in words what was observed on a batch and what is allowed."""
-    observed = f"{outcome.observed:.3g}" if isinstance(outcome.observed, float) else str(outcome.observed)
     if not outcome.detail:
-        return f"{outcome.name} is {observed} (allowed: {outcome.allowed})"
+        return f"{outcome.statement} (allowed: {outcome.allowed})"
     if isinstance(outcome.observed, dict):
         return f"{outcome.detail} (allowed: {outcome.allowed})"
-    return f"{outcome.detail} ({outcome.name} is {observed}, allowed: {outcome.allowed})"
+    return f"{outcome.detail} ({outcome.statement}, allowed: {outcome.allowed})"
 
 
 def explain(verdict: Verdict) -> str:
@@ -128,15 +128,30 @@ def _judge_whole(validated: Path, rules: Sequence[Rule]) -> list[Outcome]:
     frame = pq.read_table(validated, columns=columns).to_pandas()
     outcomes = []
     for rule, result in zip(rules, judge_frame(frame, rules), strict=True):
-        observed = result.result.get("observed_value", result.result.get("unexpected_count"))
-        number = observed.item() if hasattr(observed, "item") else observed
-        plain = number if isinstance(number, int | float | str | None) else str(number)
-        outcomes.append(_outcome(rule, passed=result.success, observed=plain))
+        number, detail = _without_values(result.result)
+        outcomes.append(_outcome(rule, passed=result.success, observed=number, detail=detail))
     return outcomes
 
 
+def _without_values(result: Mapping[str, Any]) -> tuple[int | float | None, str]:
+    """Return what was observed as a number, and in words; of values only how many, as they may be texts."""
+    observed = result.get("observed_value", result.get("unexpected_count"))
+    if isinstance(observed, Sized) and not isinstance(observed, str):
+        return None, _count(len(observed), "value")
+    if observed is None:
+        counts = {kind: result.get(f"{kind}_count") for kind in ("unexpected", "missing")}
+        found = [_count(count, f"{kind} value") for kind, count in counts.items() if count is not None]
+        return None, ", ".join(found)
+    number = observed.item() if hasattr(observed, "item") else observed
+    return (number if isinstance(number, int | float) and math.isfinite(number) else None), ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def _outcome(
-    rule: Rule, *, passed: bool, observed: int | float | str | dict[str, int] | None, detail: str = ""
+    rule: Rule, *, passed: bool, observed: int | float | dict[str, int] | None, detail: str = ""
 ) -> Outcome:
     return Outcome(
         name=rule.name,

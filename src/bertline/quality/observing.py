@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from bertline.corpus.rows import LABEL_SEPARATOR
 from bertline.quality.drift import Profile, measure_drift
-from bertline.quality.facts import Fact
 from bertline.quality.sampling import RandomSample
+from bertline.quality.verdict import Fact
 
-MeasureTokens = Callable[[Iterable[pa.Table]], dict[str, Fact]]
+MeasureTokens = Callable[[pa.Table], dict[str, Fact]]
 
 
 class Observer:
-    """Gathers facts on rows kept; `batches` are all batches of the table in the order they first appear."""
+    """Gathers facts on rows kept; `batches` are all batches of the table, the newest last."""
 
     def __init__(self, batches: list[str | None], *, multi_label: bool) -> None:
         self.rows = 0
@@ -57,7 +57,7 @@ class Observer:
             detail = f"{self.classes[many]} rows of {many!r} and {self.classes[few]} of {few!r}"
             facts["imbalance"] = Fact(self.classes[many] / self.classes[few], detail)
         if measure_tokens is not None and self.rows:
-            facts |= measure_tokens([self._sample.rows])
+            facts |= measure_tokens(self._sample.rows)
         if 0 < self._rows_newest < self.rows:
             facts |= measure_drift(self._before, self._newest)
         return facts

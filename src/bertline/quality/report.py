@@ -18,7 +18,9 @@ from bertline.quality.verdict import Outcome, Verdict
 def write_report(verdict: Verdict, ingested: Mapping[str, Any], folder: Path) -> None:
     """Write verdict.json and index.html into `folder`, and make it; `ingested` is the report of `ingest`."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n"
+    outcomes = [asdict(each) | {"shown": each.shown} for each in verdict.expectations]
+    written = asdict(verdict) | {"expectations": outcomes}
+    text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
     (folder / "verdict.json").write_text(text, encoding="utf-8")
     (folder / "index.html").write_text(render(verdict, ingested), encoding="utf-8")
 
@@ -32,7 +34,7 @@ def render(verdict: Verdict, ingested: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"count": _count, "observed": _observed}
+    pages.filters["count"] = "{:,}".format
     by_severity: dict[str, list[Outcome]] = {"batch": [], "warn": [], "row": []}
     for outcome in verdict.expectations:
         by_severity[outcome.severity].append(outcome)
@@ -45,23 +47,3 @@ def render(verdict: Verdict, ingested: Mapping[str, Any]) -> str:
         classes=next((each.observed for each in verdict.expectations if each.name == "rows_per_class"), {}),
         **by_severity,
     )
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _observed(outcome: Outcome) -> str:
-    match outcome.observed:
-        case None:
-            return "missing"
-        case dict() as rows:
-            return f"{min(rows.values()):,} (smallest class)" if rows else "no label"
-        case int() as number:
-            return _count(number)
-        case float() as number:
-            if number.is_integer():
-                return _count(int(number))
-            return f"{number:.3g}" if number >= 0.001 else "below 0.001"
-        case text:
-            return text

@@ -2,9 +2,10 @@
 
 One line per row: `id,decision,rule,reviewer,note`. A release lets the row pass the rule that it names, or the
 rules, with spaces between: if it breaks another one too, it stays in quarantine. A drop says that the row
-shall stay there; it no longer counts towards `validate.max_quarantined`. Guarantees that lines are sorted by
-id, so that a change reads well in a diff, and that an interrupted write leaves the old file. Does not guard
-against two people writing at once: git does, when they commit.
+shall stay there; it no longer counts towards `validate.max_quarantined`. Guarantees that no row without text
+or label is released, because no later stage can use it; that lines are sorted by id, so that a change reads
+well in a diff; and that an interrupted write leaves the old file. Does not guard against two people writing
+at once: git does, when they commit.
 """
 
 import csv
@@ -15,6 +16,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 DECISIONS = ("release", "drop")
+UNUSABLE = frozenset({"readable", "text_not_null", "text_not_blank", "label_not_null", "label_not_blank"})
+"""The rules that cannot be released: a row that breaks one has no text or no label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,11 @@ class Review:
             raise ValueError(f"decision is {self.decision!r}; allowed: {', '.join(DECISIONS)}")
         if not self.rule:
             raise ValueError("rule is empty; expected the rule that the row broke")
+        if self.decision == "release" and self.rules & UNUSABLE:
+            raise ValueError(
+                f"rule is {self.rule!r}: a row without text or label cannot be released;"
+                " correct it at its source, or drop it"
+            )
 
     @property
     def rules(self) -> frozenset[str]:

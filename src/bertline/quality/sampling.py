@@ -5,8 +5,6 @@ random sample, and guaranteed the same one in whatever order and chunks the rows
 rows it leaves out, nor says how far off a number of the sample is.
 """
 
-from collections.abc import Iterable
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,14 +16,6 @@ class RandomSample:
 
     def __init__(self) -> None:
         self._rows: pa.Table | None = None
-
-    @classmethod
-    def of(cls, chunks: Iterable[pa.Table]) -> "RandomSample":
-        """Return the sample of all rows of `chunks`, tables of one schema with a column `id`."""
-        sample = cls()
-        for chunk in chunks:
-            sample.update(chunk)
-        return sample
 
     def update(self, chunk: pa.Table) -> None:
         """Take in the rows of `chunk`."""

@@ -12,15 +12,12 @@ import pyarrow as pa
 
 from bertline.params.validate import Params
 from bertline.quality.engine import judge_batch, spark_batches
-from bertline.quality.features import Featurizer
+from bertline.quality.features import FEATURES, Featurizer
 from bertline.quality.suite import Suite
 from bertline.quality.survey import sound_labels
 
-SPARK_FEATURES = (
-    "readable boolean, text_present boolean, text_not_blank boolean, characters int, damaged double, "
-    "foreign double, label_present boolean, label_not_blank boolean, label_known boolean, "
-    "timestamp_sane boolean, one_label boolean"
-)
+_SQL = {pa.bool_(): "boolean", pa.int32(): "int", pa.float64(): "double"}
+SPARK_FEATURES = ", ".join(f"{field.name} {_SQL[field.type]}" for field in FEATURES)
 
 
 def count_broken(rows: Any, params: Params, suite: Suite, *, multi_label: bool = False) -> dict[str, int]:
@@ -44,7 +41,8 @@ def _contradicting(rows: Any, params: Params, *, multi_label: bool) -> list[str]
     """Do as `duplicates.contradicting`; the contradicting texts are few, and collected on the driver."""
     found = (row["label"] for row in rows.select("label").distinct().collect())
     labels = sound_labels(found, params, multi_label=multi_label)
-    pairs = rows.select("content_id", "label").where("content_id is not null and label <> ''").distinct()
+    labelled = "label is not null" if multi_label else "label <> ''"  # a set of labels may be empty
+    pairs = rows.select("content_id", "label").where(f"content_id is not null and {labelled}").distinct()
     if labels is not None:
         pairs = pairs.where(pairs["label"].isin(labels))
     several = pairs.groupBy("content_id").count().where("count > 1")

@@ -1,6 +1,6 @@
 """The complete suite: what params.yaml asks of rows and of a batch, and what the user adds.
 
-Rows are judged by their features (`features.py`), a batch by one row of facts (`facts.py`) and by its
+Rows are judged by their features (`features.py`), a batch by one row of facts (`Fact`) and by its
 classes; the user's own expectations by the columns they name. Does not guarantee that a label is right:
 only that the same text never comes with another.
 """
@@ -59,7 +59,7 @@ def _on_features(params: Params) -> list[Rule]:
     rules = [
         _true("readable", "fault", "none", "readable"),
         _true("text_not_null", "text", "present", "text_present"),
-        _true("text_not_blank", "text", "more than white space", "text_not_blank"),
+        _true("text_not_blank", "text (both, of a pair)", "more than white space", "text_not_blank"),
         _between(
             "text_length", "text", f"{shortest} to {longest} characters", "characters", shortest, longest
         ),

@@ -6,6 +6,7 @@ own on raw columns is judged chunk by chunk and counts as one more feature.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from bertline.quality.grouping import Codes, Combinations
 from bertline.quality.suite import Suite
 
 Broken = npt.NDArray[np.bool_]
+Latest = dict[str | None, int | None]
+"""The latest sane time stamp of each batch, in microseconds; batches in the order they first appear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Survey:
     rules: list[Rule]  # in the order that decides which rule a row is listed under
     codes: Codes  # [rows] positions in `broken`
     broken: Broken  # [rules, combinations]
-    batches: list[str | None]  # in the order they first appear
+    batches: list[str | None]  # the newest last, as `_oldest_first` orders them
 
     def rows_that_break(self) -> list[int]:
         """Return for each rule how many rows break it."""
@@ -48,17 +51,19 @@ def survey(rows: Path, params: Params, suite: Suite) -> Survey:
     """
     multi_label = is_multi_label(rows)
     next(read_chunks(rows), None)  # wrong columns, in our words rather than in DuckDB's
-    conflicts = contradicting(rows, sound_labels(_distinct_labels(rows), params, multi_label=multi_label))
+    sound = sound_labels(_distinct_labels(rows), params, multi_label=multi_label)
+    conflicts = contradicting(rows, sound, multi_label=multi_label)
     features = Featurizer(params, conflicts, multi_label)
     own = [pa.field(f"own:{rule.name}", pa.bool_()) for rule in suite.own_rows]  # ours hold no colon
     schema = pa.schema([*FEATURES, *own])
     combinations = Combinations(schema)
-    batches: dict[str | None, None] = {}
+    latest: Latest = {}
     computed = ((chunk, features.compute(chunk)) for chunk in ahead(read_chunks(rows)))
     for chunk, judged in ahead(computed):
         by_own = [pa.array(breaks) for breaks in _judge_raw(chunk, suite.own_rows)]
         combinations.add(pa.table([*judged.columns, *by_own], schema))
-        batches |= dict.fromkeys(pc.unique(chunk["batch"]).to_pylist())
+        sane = pc.if_else(judged["timestamp_sane"], chunk["timestamp"], None)
+        _note_latest(latest, chunk["batch"], pc.cast(sane, pa.int64()))
     distinct = combinations.distinct()
     by_features = judge_frame(distinct.select(FEATURES.names).to_pandas(), suite.features)
     broken = [broken_by(result, len(distinct)) for result in by_features]
@@ -67,7 +72,7 @@ def survey(rows: Path, params: Params, suite: Suite) -> Survey:
         rules=[*suite.features, *suite.own_rows],
         codes=combinations.codes(),
         broken=np.array(broken, bool),
-        batches=list(batches),
+        batches=_oldest_first(latest),
     )
 
 
@@ -84,7 +89,22 @@ def sound_labels(found: Iterable[str | None], params: Params, *, multi_label: bo
     if params.labels is None or not multi_label:
         return params.labels
     known = Featurizer(params, pa.array([], pa.string()), multi_label).is_known
-    return [label for label in found if label and known(label)]
+    return [label for label in found if label is not None and known(label)]
+
+
+def _note_latest(latest: Latest, batches: pa.ChunkedArray, moments: pa.ChunkedArray) -> None:
+    latest |= {batch: latest.get(batch) for batch in pc.unique(batches).to_pylist()}
+    largest = pa.table({"batch": batches, "moment": moments}).group_by("batch").aggregate([("moment", "max")])
+    for batch, moment in zip(*largest.select(["batch", "moment_max"]).to_pydict().values(), strict=True):
+        latest[batch] = max((each for each in (latest[batch], moment) if each is not None), default=None)
+
+
+def _oldest_first(latest: Latest) -> list[str | None]:
+    """Order batches by the largest time stamp of each; if one has none, as they come (they first appear)."""
+    moments = [moment for moment in latest.values() if moment is not None]
+    if len(moments) < len(latest):
+        return list(latest)
+    return [batch for _, batch in sorted(zip(moments, latest, strict=True), key=itemgetter(0))]
 
 
 def _distinct_labels(rows: Path) -> Iterator[str | None]:

@@ -1,35 +1,32 @@
 """The token contract: whether the chosen tokenizer knows the words of the texts, and whether they fit.
 
-Measured on a random sample of the rows (sampling.py), because tokenising takes longer than all other
+Meant for a random sample of the rows (sampling.py), because tokenising takes longer than all other
 checks together; `tokenize` counts the texts cut among all rows. Does not guarantee that a tokenizer suits
 the texts because it knows every token: one that falls back to bytes (GPT-2's, RoBERTa's) has no unknown
 token and gets 0, and where a tokenizer makes one token of several unknown characters, it counts as one.
 """
 
 import json
-from collections.abc import Iterable
 
 import pyarrow as pa
 from tokenizers import Tokenizer
 
 from bertline.corpus.rows import inputs
-from bertline.quality.facts import Fact
-from bertline.quality.sampling import RandomSample
+from bertline.quality.verdict import Fact
 
 AT_ONCE = 1_000  # texts whose tokens are in memory
 MUCH = 0.01  # unknown tokens: English text on an English vocabulary has under 0.0001 of them, Chinese 0.65
 
 
-def measure_tokens(tokenizer: Tokenizer, rows: Iterable[pa.Table]) -> dict[str, Fact]:
+def measure_tokens(tokenizer: Tokenizer, sample: pa.Table) -> dict[str, Fact]:
     """Return the shares `unknown_tokens`, of all tokens but the special ones, and `truncated`, of all texts.
 
     Args:
         tokenizer: as `load_tokenizer` gives it, cutting at `tokenize.max_length` tokens. What is cut off is
             not looked at.
-        rows: tables with at least the columns id, text and text_pair of `ROWS`, no text null.
+        sample: with at least the columns text and text_pair of `ROWS`, no text null.
     """
     unknown_id = _unknown_id(tokenizer)
-    sample = RandomSample.of(chunk.select(["id", "text", "text_pair"]) for chunk in rows).rows
     tokens = unknown = cut = 0
     for start in range(0, len(sample), AT_ONCE):
         for encoding in tokenizer.encode_batch_fast(inputs(sample.slice(start, AT_ONCE))):

@@ -28,13 +28,14 @@ def ingest(*, rows: Path, report: Path) -> None:
     """Read the source into one canonical table; drop and count exact duplicates."""
     params = load_params(Params)
     reading = read_source(params)
+    multi_label = params.label_separator is not None
     labels: Counter[str] = Counter()
     with scratch_folder() as folder:
         everything = folder / "rows.parquet"
         identify = Identifier().identify
         lines_in = write_rows(map(identify, reading), everything)
-        unique = _count_labels(drop_duplicates(everything), labels)
-        rows_out = write_rows(unique, rows, multi_label=params.label_separator is not None)
+        unique = _count_labels(drop_duplicates(everything, multi_label=multi_label), labels)
+        rows_out = write_rows(unique, rows, multi_label=multi_label)
     assert lines_in == sum(file.rows for file in reading.files)
     summary = {
         "lines_in": lines_in,
@@ -68,6 +69,8 @@ def _describe(files: list[FileReport]) -> Iterator[str]:
         notes = []
         if file.encoding not in {None, "utf-8"} and not file.path.startswith("sample:"):
             notes.append(f"read as {file.encoding}")
+        if file.replaced:
+            notes.append(f"characters replaced by U+FFFD: {file.replaced}")
         if file.faults:
             notes.append(f"faults: {file.faults} (validate sets them aside)")
         if file.repaired_quotes:
