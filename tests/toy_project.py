@@ -36,8 +36,9 @@ elif stage == "validate":
     drift = {"severity": "warn", "allowed": "at most 0.2", "detail": "spam is 41 % | 8 % before"}
     verdict = {"passed": not bad, "rows_in": 298, "rows_kept": 297, "rows_quarantined": 1, "rows_released": 0,
         "expectations": [
-            expectation | {"name": "labels", "passed": not bad, "observed": 1 if bad else 2},
-            expectation | drift | {"name": "drift_labels", "passed": False, "observed": 0.31},
+            expectation | {"name": "labels", "passed": not bad, "observed": 1 if bad else 2,
+                "shown": "1" if bad else "2"},
+            expectation | drift | {"name": "drift_labels", "passed": False, "observed": 0.31, "shown": "0.31"},
         ]}
     write("reports/validation/verdict.json", json.dumps(verdict))
     if bad:

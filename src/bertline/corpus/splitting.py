@@ -30,7 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.corpus.rows import LABEL_SEPARATOR, content_key, read_chunks
-from bertline.params.split import Params, parse_date
+from bertline.params.bounds import parse_date
+from bertline.params.split import Params
 
 SIDES = ("train", "validation", "test")
 """A row that must leave its side for the sake of a similar one is that on the earlier of these sides."""

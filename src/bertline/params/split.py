@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from bertline.params.bounds import STRICT, is_date, parse_date, require
 
-__all__ = ["Params", "parse_date"]  # until corpus/splitting.py takes it from bounds.py
-
 
 @dataclass(frozen=True, kw_only=True)
 class Params:

@@ -11,12 +11,11 @@ from bertline.params import tokenize
 from bertline.params.loading import load_params
 from bertline.params.validate import Params
 from bertline.quality.expectations_file import read_expectations
-from bertline.quality.facts import Fact
 from bertline.quality.judge import describe, explain, judge
 from bertline.quality.report import write_report
 from bertline.quality.review import read_reviews
 from bertline.quality.suite import build_suite
-from bertline.quality.verdict import Verdict
+from bertline.quality.verdict import Fact, Verdict
 from bertline.quality.vocabulary import measure_tokens
 from bertline.stages.command import run
 
