@@ -38,7 +38,7 @@ db.execute("SET memory_limit = '1500MB'; SET temp_directory = 'spill'; SET prese
 db.execute('''CREATE VIEW source AS SELECT * FROM 'data/ingested/rows.parquet' ''')
 db.execute('''CREATE TABLE conflicts AS SELECT content_id FROM source WHERE label <> ''
     GROUP BY content_id HAVING count(DISTINCT label) > 1''')
-db.execute('''CREATE VIEW judged AS SELECT *, CASE
+db.execute(r'''CREATE VIEW judged AS SELECT *, CASE
     WHEN fault IS NOT NULL THEN 'readable'
     WHEN text IS NULL THEN 'text_not_null'
     WHEN NOT regexp_matches(text, '\\S') THEN 'text_not_blank'
@@ -85,7 +85,9 @@ def main() -> None:
         ratio = large["validate"][0] / seconds
         print(f"{'DuckDB by hand':16}{seconds:9.1f}{rows / seconds:11,.0f}{memory:9,.0f}")
         print(f"validate takes {ratio:.2f} x the time of the same checks by hand in DuckDB")
-        print("(validate also counts tokens of 20,000 rows, profiles the batches and writes its page)")
+        print(
+            "(validate also starts Great Expectations, tokenises 10,000 rows, profiles batches and writes its page)"
+        )
         print(weekly)
 
 
@@ -155,7 +157,9 @@ def timed(root: Path, command: list[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"error: {' '.join(command)[:200]} ended with status {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1000
+    seconds, memory = time.perf_counter() - start, usage.ru_maxrss / 1000
+    print(f"  {command[-1][:60]!r}: {seconds:.1f} s, {memory:,.0f} MB", file=sys.stderr)
+    return seconds, memory
 
 
 def fingerprint(folder: Path) -> str:

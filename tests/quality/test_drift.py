@@ -10,7 +10,7 @@ from bertline.quality.sampling import SAMPLE
 from bertline.quality.verdict import Fact
 
 Row = tuple[str, str]
-THRESHOLD = 0.2  # validate.max_drift
+THRESHOLD = 0.1  # validate.max_drift
 NAMES = ["drift_length", "drift_labels", "drift_vocabulary"]
 
 

@@ -39,8 +39,8 @@ def test_a_good_batch_passes_whole():
     ("pair", "rule", "reason"),
     [
         ((None, "ham"), "text_not_null", "text must be present"),
-        (("", "ham"), "text_not_blank", "text (both, of a pair) must be more than white space"),
-        ((" \u3000\t", "ham"), "text_not_blank", "text (both, of a pair) must be more than white space"),
+        (("", "ham"), "text_not_blank", "text must be more than white space (of a pair, both)"),
+        ((" \u3000\t", "ham"), "text_not_blank", "text must be more than white space (of a pair, both)"),
         (("x" * 41, "ham"), "text_length", "text must be 1 to 40 characters"),
         (("na\ufffdve", "ham"), "text_damaged", "text must be at most 0.05 damaged"),
         (("caf\u00c3\u00a9", "ham"), "text_damaged", "text must be at most 0.05 damaged"),
@@ -121,7 +121,7 @@ def test_a_pair_without_its_second_text_is_set_aside_and_the_reason_names_it(sec
     table = rows(*GOOD, text_pair=["one", "two", "three", second])
     quarantined = judge_rows(table, min_rows=3, min_rows_per_class=1).quarantined
     assert quarantined["text"].to_pylist() == ["d"]
-    assert quarantined["reason"].to_pylist() == ["text (both, of a pair) must be more than white space"]
+    assert quarantined["reason"].to_pylist() == ["text must be more than white space (of a pair, both)"]
 
 
 def test_no_label_and_some_label_of_one_text_contradict_each_other_where_several_are_allowed():

@@ -59,7 +59,7 @@ def _on_features(params: Params) -> list[Rule]:
     rules = [
         _true("readable", "fault", "none", "readable"),
         _true("text_not_null", "text", "present", "text_present"),
-        _true("text_not_blank", "text (both, of a pair)", "more than white space", "text_not_blank"),
+        _true("text_not_blank", "text", "more than white space (of a pair, both)", "text_not_blank"),
         _between(
             "text_length", "text", f"{shortest} to {longest} characters", "characters", shortest, longest
         ),
