@@ -85,9 +85,7 @@ def main() -> None:
         ratio = large["validate"][0] / seconds
         print(f"{'DuckDB by hand':16}{seconds:9.1f}{rows / seconds:11,.0f}{memory:9,.0f}")
         print(f"validate takes {ratio:.2f} x the time of the same checks by hand in DuckDB")
-        print(
-            "(validate also starts Great Expectations, tokenises 10,000 rows, profiles batches and writes its page)"
-        )
+        print("(validate also imports Great Expectations, tokenises 10,000 rows and writes its page)")
         print(weekly)
 
 

@@ -38,7 +38,8 @@ elif stage == "validate":
         "expectations": [
             expectation | {"name": "labels", "passed": not bad, "observed": 1 if bad else 2,
                 "shown": "1" if bad else "2"},
-            expectation | drift | {"name": "drift_labels", "passed": False, "observed": 0.31, "shown": "0.31"},
+            expectation | drift | {"name": "drift_labels", "passed": False, "observed": 0.31,
+                "shown": "0.31"},
         ]}
     write("reports/validation/verdict.json", json.dumps(verdict))
     if bad:
