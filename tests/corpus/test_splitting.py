@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertline.corpus.rows import make_rows, with_ids, write_rows
+from bertline.corpus.rows import count_labels, make_rows, with_ids, write_rows
 from bertline.corpus.samples import read_sample
-from bertline.corpus.splitting import SIDES, count_classes, count_labels, deal, official_sides, template
+from bertline.corpus.splitting import SIDES, count_classes, deal, official_sides, template
 from bertline.params.split import Params
 
 KNOBS = {

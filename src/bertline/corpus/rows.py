@@ -13,6 +13,7 @@ from json.encoder import encode_basestring_ascii as _quote  # a third of the tim
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SOURCED = pa.schema(
@@ -127,6 +128,16 @@ class Identifier:
 def with_ids(sourced: pa.Table) -> pa.Table:
     """Return the rows of `sourced`, a whole table of `SOURCED`, as `ROWS` in the same order."""
     return Identifier().identify(sourced)
+
+
+def count_labels(rows: pa.Table, *, multi_label: bool) -> Counter[str]:
+    """Return how many rows bear each label; a row of a multi-label target counts for each of its labels."""
+    labels = pc.drop_null(rows["label"])
+    if multi_label:
+        labels = pc.list_flatten(
+            pc.split_pattern(pc.filter(labels, pc.not_equal(labels, "")), LABEL_SEPARATOR)
+        )
+    return Counter({each["values"]: each["counts"] for each in pc.value_counts(labels).to_pylist()})
 
 
 def inputs(rows: pa.Table) -> list[str | tuple[str, str]]:

@@ -20,7 +20,6 @@ rows when new ones arrive. Each class gets its share in expectation; `count_clas
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -129,16 +128,6 @@ def _intervals(params: Params, official: Collection[str]) -> list[tuple[int, flo
         shares = {"test": params.test, "validation": params.validation}
         bounds = [(start, start + shares[name]) for start, name in zip(starts, sides, strict=False)]
     return [(SIDES.index(name), *bound) for name, bound in zip(sides, bounds, strict=True)]
-
-
-def count_labels(rows: pa.Table, *, multi_label: bool) -> Counter[str]:
-    """Return how many rows bear each label; a row of a multi-label target counts for each of its labels."""
-    labels = pc.drop_null(rows["label"])
-    if multi_label:
-        labels = pc.list_flatten(
-            pc.split_pattern(pc.filter(labels, pc.not_equal(labels, "")), LABEL_SEPARATOR)
-        )
-    return Counter({each["values"]: each["counts"] for each in pc.value_counts(labels).to_pylist()})
 
 
 def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

@@ -146,13 +146,8 @@ def _news(found: _Found, batches: list[Path], since_column: str) -> str:
 def _write_sorted(database: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
     """Write what `query` finds in an order of its own; return the rows written."""
     query = f"SELECT * FROM ({query}) ORDER BY ALL"
-    found = relational.select_all(database, f"{query} LIMIT 0", {}).schema
-    utc = pa.timestamp("us", "UTC")  # DuckDB names the machine's time zone
-    schema = pa.schema(
-        [field.with_type(utc) if getattr(field.type, "tz", None) else field for field in found]
-    )
-    tables = (table.cast(schema) for table in relational.select(database, query, {}))
-    return write_rows(tables, path, schema)
+    schema = relational.select_all(database, f"{query} LIMIT 0", {}).schema
+    return write_rows(relational.select(database, query, {}), path, schema)
 
 
 def _columns(batches: list[Path]) -> set[str]:

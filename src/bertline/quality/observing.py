@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bertline.corpus.rows import LABEL_SEPARATOR
+from bertline.corpus.rows import count_labels
 from bertline.quality.drift import Profile, measure_drift
 from bertline.quality.sampling import RandomSample
 from bertline.quality.verdict import Fact
@@ -28,20 +28,16 @@ class Observer:
         self._batches = batches
         self._multi_label = multi_label
         self._before, self._newest = Profile(), Profile()
-        self._rows_newest = 0
 
     def update(self, kept: pa.Table) -> None:
         """Take in the rows of `kept`, a table of `ROWS`."""
         self.rows += len(kept)
-        for label, rows in zip(*pc.value_counts(kept["label"]).flatten(), strict=True):
-            for part in self._parts(label.as_py()):
-                self.classes[part] += rows.as_py()
+        self.classes.update(count_labels(kept, multi_label=self._multi_label))
         self._sample.update(kept)
         if len(self._batches) > 1:
             newest = pc.equal(pc.fill_null(kept["batch"], ""), self._batches[-1] or "")
             self._newest.update(kept.filter(newest))
             self._before.update(kept.filter(pc.invert(newest)))
-            self._rows_newest += pc.sum(newest).as_py() or 0
 
     def facts(self, labels: Iterable[str], measure_tokens: MeasureTokens | None) -> dict[str, Fact]:
         """Return the facts that can be observed, and complete `classes` by those of `labels` without rows."""
@@ -58,11 +54,6 @@ class Observer:
             facts["imbalance"] = Fact(self.classes[many] / self.classes[few], detail)
         if measure_tokens is not None and self.rows:
             facts |= measure_tokens(self._sample.rows)
-        if 0 < self._rows_newest < self.rows:
+        if self._before.rows and self._newest.rows:
             facts |= measure_drift(self._before, self._newest)
         return facts
-
-    def _parts(self, label: str) -> list[str]:
-        if not self._multi_label:
-            return [label]
-        return label.split(LABEL_SEPARATOR) if label else []

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from bertline.corpus.near_duplicates import SET_ASIDE, TWINS, find_twins, with_twins
 from bertline.corpus.relational import connect, scratch_folder, select
-from bertline.corpus.rows import ROWS, is_multi_label, read_chunks, write_rows
+from bertline.corpus.rows import count_labels, is_multi_label, read_chunks, write_rows
 from bertline.corpus.split_report import summarize, worst_pairs, write_report
-from bertline.corpus.splitting import SIDES, count_classes, count_labels, deal, official_sides
+from bertline.corpus.splitting import SIDES, count_classes, deal, official_sides
 from bertline.params.loading import load_params
 from bertline.params.split import Params
 from bertline.stages.command import run
@@ -48,9 +48,7 @@ def split(*, rows: Path, out: Path, report: Path) -> None:
 
 def _sort(rows: Path) -> Iterator[pa.Table]:
     with connect() as database:
-        query = "SELECT * FROM read_parquet($rows) ORDER BY id"
-        for table in select(database, query, {"rows": str(rows)}):
-            yield table.cast(ROWS)  # DuckDB gives time stamps the zone of the machine
+        yield from select(database, "SELECT * FROM read_parquet($rows) ORDER BY id", {"rows": str(rows)})
 
 
 def _write_sides(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bertline.corpus.rows import is_multi_label, read_chunks
+from bertline.corpus.rows import count_labels, is_multi_label, read_chunks
 from bertline.modeling.token_cache import TokenCache
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
 from bertline.modeling.tokens import Manifest
@@ -64,9 +64,7 @@ def _count_labels(path: Path) -> Counter[str]:
         raise ValueError("multi-label targets can be ingested, validated and split, but not trained yet")
     counts: Counter[str] = Counter()
     for chunk in read_chunks(path, columns=["label"]):
-        counts.update(
-            {each["values"]: each["counts"] for each in pc.value_counts(chunk["label"]).to_pylist()}
-        )
+        counts.update(count_labels(chunk, multi_label=False))
     if not counts:
         raise ValueError(f"{path} has no rows; add rows, or change the shares (split.*) in params.yaml")
     return counts
