@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
-from bertline.fetching import fetch as fetching
 from bertline.fetching.address import block_name
 from bertline.params.fetch import Params
 from bertline.params.loading import PARAMS_FILE, load_params
@@ -40,8 +39,10 @@ def _is_outside(_task: Any, _run: Any, state: State[Any]) -> bool:
 )
 def fetch(params: Params) -> list[str]:
     """Land new data in data/incoming/ of the current folder, and return the paths of the files."""
+    from bertline.fetching.fetch import fetch as bring  # here: most flows fetch nothing, and it takes 0.2 s
+
     logger = get_run_logger()
-    landed = fetching.fetch(params, _find_secret)
+    landed = bring(params, _find_secret)
     for each in landed:
         logger.info("%s", each)
     if not landed:
