@@ -5,7 +5,18 @@ from pathlib import Path
 
 from bertline.params.loading import PARAMS_FILE, load_params, read_document
 
-SECTIONS = ("fetch", "ingest", "validate", "split", "tokenize", "finetune", "baseline", "evaluate", "promote")
+SECTIONS = (
+    "fetch",
+    "ingest",
+    "validate",
+    "split",
+    "tokenize",
+    "adapt",
+    "finetune",
+    "baseline",
+    "evaluate",
+    "promote",
+)
 
 
 def check_params(path: Path = PARAMS_FILE) -> None:

@@ -3,43 +3,50 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bertline.params.bounds import STRICT, require
+from bertline.params.bounds import require
+from bertline.params.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Training):
     """How the encoder is fine-tuned."""
 
-    __pydantic_config__ = STRICT
-
-    seed: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-    max_grad_norm: float
+    restarts: int
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: float
+    class_weights: Literal["none", "balanced"]
     label_smoothing: float
+    r_drop: float
+    distillation: float
+    temperature: float
+    layers: int | None
     layer_decay: float
     reinit_layers: int
     frozen_layers: int | None
+    unfreeze_epochs: int
+    cache_activations: bool
+    lora_rank: int | None
     select_by: Literal["macro_f1", "accuracy", "loss"]
-    device: Literal["auto", "cpu", "cuda"]
-    threads: int
-    checkpoint_every: int
 
     def __post_init__(self) -> None:
-        require("seed", self.seed, self.seed >= 0, ">= 0")
-        require("epochs", self.epochs, self.epochs >= 1, ">= 1")
-        require("batch_size", self.batch_size, self.batch_size >= 1, ">= 1")
-        require("learning_rate", self.learning_rate, 0 < self.learning_rate <= 1, "0 < rate <= 1")
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < 1, "0 <= decay < 1")
-        require("warmup", self.warmup, 0 <= self.warmup < 1, "0 <= share < 1")
-        require("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "> 0")
+        super().__post_init__()
+        require("restarts", self.restarts, self.restarts >= 1, ">= 1")
+        require("focal_gamma", self.focal_gamma, self.focal_gamma >= 0, ">= 0")
         require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 <= share < 1")
+        require("r_drop", self.r_drop, self.r_drop >= 0, ">= 0")
+        require("distillation", self.distillation, 0 <= self.distillation <= 1, "0 <= share <= 1")
+        require("temperature", self.temperature, self.temperature > 0, "> 0")
+        layers = self.layers
+        require("layers", layers, layers is None or layers >= 1, "null, or >= 1")
         require("layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "0 < factor <= 1")
         require("reinit_layers", self.reinit_layers, self.reinit_layers >= 0, ">= 0")
         frozen = self.frozen_layers
         require("frozen_layers", frozen, frozen is None or frozen >= 0, "null, or >= 0")
-        require("threads", self.threads, self.threads >= 1, ">= 1")
-        require("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, ">= 1 step")
+        thaw = self.unfreeze_epochs
+        require("unfreeze_epochs", thaw, 0 <= thaw < self.epochs, f"0 to under epochs ({self.epochs})")
+        cached = self.cache_activations
+        require(
+            "cache_activations", cached, not cached or frozen is not None, "false where frozen_layers is null"
+        )
+        rank = self.lora_rank
+        require("lora_rank", rank, rank is None or rank >= 1, "null, or >= 1")

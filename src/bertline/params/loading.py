@@ -4,6 +4,7 @@ Guarantees: no key is ignored, none is defaulted, no type is coerced (an integer
 asked for is fine). Does not guarantee that a combination of valid values trains well.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +59,7 @@ def _explain(section: str, params: type, error: dict[str, object]) -> str:
     location = error["loc"]
     assert isinstance(location, tuple)
     field = ".".join(str(part) for part in (section, *location))
-    fields = ", ".join(params.__annotations__)
+    fields = ", ".join(field.name for field in dataclasses.fields(params))
     match error["type"]:
         case "unexpected_keyword_argument":
             return f"unknown key {field}; allowed: {fields}"
