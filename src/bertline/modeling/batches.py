@@ -1,36 +1,55 @@
-"""Batches of texts of like length, padded to the longest among them.
+"""Batches of texts of like length, and how their tokens become what a model takes.
 
 The order is a pure function of (seed, epoch), which is what lets a killed run continue mid-epoch with
-the same bits. Shape suffixes: B texts, T tokens of the longest.
+the same bits. Shape suffixes: B rows, S sequences (one a row, or its windows), T tokens of the longest.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
-from bertline.modeling.tokens import TokenizedSplit, Tokens
+from bertline.modeling.tokens import Tokens
+from bertline.modeling.unpadded import enable, unpad
 
 BUCKET_BATCHES = 50
 """Batches whose texts are sorted together: enough for little padding, few enough to stay random."""
 
+Collate = Callable[[Tokens, np.ndarray], dict[str, torch.Tensor]]
+"""Makes the arguments of a model's forward pass from the sequences [S] of some tokens."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Tensors of one step: what the model takes, as `model_inputs` returns it, and the labels int64 [B]."""
+    """Tensors of one forward pass.
+
+    `inputs`: what the model takes. `targets`: int64 [B] classes, float32 [B, C] of a multi-label target, or
+    what else the task makes of them. `windows_B` int64: sequences of each row; None where each row is one.
+    `rows` [B]: their indices in the split.
+    """
 
     inputs: dict[str, torch.Tensor]
-    labels_B: torch.Tensor
+    targets: torch.Tensor
+    rows: np.ndarray
+    windows_B: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels_B)
+        return len(self.rows)
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return Batch(inputs=inputs, labels_B=self.labels_B.to(device, non_blocking=True))
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(device, non_blocking=True) if isinstance(tensor, torch.Tensor) else tensor
+
+        return replace(
+            self,
+            inputs={name: move(tensor) for name, tensor in self.inputs.items()},
+            targets=move(self.targets),
+            windows_B=None if self.windows_B is None else move(self.windows_B),
+        )
 
 
 def training_order(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
@@ -48,38 +67,73 @@ def training_order(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: in
 
 def sorted_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Return the row indices of each batch for inference: longest last, least padding."""
-    rows = np.argsort(lengths, kind="stable")
-    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return parts(np.argsort(lengths, kind="stable"), batch_size)
 
 
-def pad(rows: list[np.ndarray], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and attention mask, int64 [B, T], of token rows padded on the right with `pad_id`."""
-    lengths_B = np.array([len(row) for row in rows])
-    mask_BT = np.arange(lengths_B.max()) < lengths_B[:, None]
-    ids_BT = np.full(mask_BT.shape, pad_id, dtype=np.int64)
-    ids_BT[mask_BT] = np.concatenate(rows)
-    return torch.from_numpy(ids_BT), torch.from_numpy(mask_BT.astype(np.int64))
+def parts(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return `rows` in pieces of at most `size`."""
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def model_inputs(tokens: Tokens, rows: np.ndarray, config: PretrainedConfig) -> dict[str, torch.Tensor]:
-    """Return the arguments of a model's forward pass for some rows of `tokens`, each int64 [B, T].
+def collate_padded(config: PretrainedConfig) -> Collate:
+    """Return what pads the sequences of a batch to the longest among them, for a model of `config`.
 
     Which text of a pair a token belongs to is only told to encoders that learnt to tell them apart (BERT,
     ELECTRA, ALBERT; not RoBERTa, DistilBERT, ModernBERT). Without it they take all to be of the first.
     """
+    typed = getattr(config, "type_vocab_size", 0) > 1
 
-    def cut(values: np.ndarray) -> list[np.ndarray]:
-        return [values[tokens.offsets[i] : tokens.offsets[i + 1]] for i in rows]
+    def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
+        ids_ST, mask_ST = _pad(_cut(tokens.input_ids, tokens, sequences), config.pad_token_id or 0)
+        inputs = {"input_ids": ids_ST, "attention_mask": mask_ST}
+        if tokens.type_ids is not None and typed:
+            inputs["token_type_ids"] = _pad(_cut(tokens.type_ids, tokens, sequences), 0)[0]
+        return inputs
 
-    ids_BT, mask_BT = pad(cut(tokens.input_ids), config.pad_token_id or 0)
-    inputs = {"input_ids": ids_BT, "attention_mask": mask_BT}
-    if tokens.type_ids is not None and getattr(config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = pad(cut(tokens.type_ids), 0)[0]
-    return inputs
+    return collate
 
 
-def batches(split: TokenizedSplit, order: list[np.ndarray], config: PretrainedConfig) -> Iterator[Batch]:
-    """Yield the batches of `split` in the given order, for a model of `config`."""
-    for rows in order:
-        labels_B = torch.from_numpy(split.labels[rows])  # fancy indexing copies: writable
-        yield Batch(inputs=model_inputs(split, rows, config), labels_B=labels_B)
+def collate_unpadded(config: PretrainedConfig) -> Collate:
+    """Return what lays the sequences of a batch end to end, for a model that `unpadded.enable` accepted."""
+
+    def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
+        types = None if tokens.type_ids is None else _cut(tokens.type_ids, tokens, sequences)
+        return unpad(_cut(tokens.input_ids, tokens, sequences), types, config)
+
+    return collate
+
+
+def pick_collate(model: PreTrainedModel, *, unpadded: bool) -> Collate:
+    """Return what makes inputs for `model`: without padding if it is asked for and the encoder allows it."""
+    return collate_unpadded(model.config) if unpadded and enable(model) else collate_padded(model.config)
+
+
+def windows(split: Tokens, rows: np.ndarray) -> torch.Tensor | None:
+    """Return how many sequences each of `rows` is, int64 [B]; None where each is one."""
+    if split.row_offsets is None:
+        return None
+    return torch.from_numpy(split.row_offsets[rows + 1] - split.row_offsets[rows])
+
+
+def pool(logits_SC: torch.Tensor, windows_B: torch.Tensor | None) -> torch.Tensor:
+    """Return logits [B, C] of rows: the mean over the windows of each."""
+    if windows_B is None:
+        return logits_SC
+    row_S = torch.repeat_interleave(torch.arange(len(windows_B), device=windows_B.device), windows_B)
+    summed_BC = torch.zeros(
+        len(windows_B), logits_SC.shape[1], dtype=logits_SC.dtype, device=logits_SC.device
+    )
+    return summed_BC.index_add(0, row_S, logits_SC) / windows_B[:, None]
+
+
+def _cut(values: np.ndarray, tokens: Tokens, sequences: np.ndarray) -> list[np.ndarray]:
+    return [values[tokens.offsets[i] : tokens.offsets[i + 1]] for i in sequences]
+
+
+def _pad(sequences: list[np.ndarray], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and attention mask, int64 [S, T], of token sequences padded on the right with `pad_id`."""
+    lengths_S = np.array([len(each) for each in sequences])
+    mask_ST = np.arange(lengths_S.max()) < lengths_S[:, None]
+    ids_ST = np.full(mask_ST.shape, pad_id, dtype=np.int64)
+    ids_ST[mask_ST] = np.concatenate(sequences)
+    return torch.from_numpy(ids_ST), torch.from_numpy(mask_ST.astype(np.int64))

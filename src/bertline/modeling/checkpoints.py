@@ -41,14 +41,23 @@ def run_key(*parts: str | Path) -> str:
 
 
 class Checkpoints:
-    """The latest checkpoint of one run, and its best weights so far."""
+    """The latest checkpoint of one run, and its best weights so far.
 
-    def __init__(self, key: str, scratch: Path = SCRATCH) -> None:
-        self.folder = scratch / key
+    Args:
+        key: of the run; whatever lies under another one in `scratch` is deleted.
+        scratch: a folder for the runs of one stage.
+        name: of one of several trainings of the run.
+    """
+
+    def __init__(self, key: str, scratch: Path = SCRATCH, name: str = "") -> None:
+        self.folder = scratch / key / name
         for other in scratch.glob("*"):  # bounded: the scratch of one run at a time
-            if other != self.folder:
+            if other.name != key:
                 shutil.rmtree(other)
         self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():  # what safetensors and `_write` were writing when they were killed
+            if path.suffix != ".safetensors":
+                path.unlink()
 
     @property
     def found(self) -> bool:
@@ -75,7 +84,13 @@ class Checkpoints:
 
     def _write(self, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         partial = self.folder / f"{name}.partial"
-        copies = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        copies: dict[str, torch.Tensor] = {}
+        written = set()
+        for key, tensor in tensors.items():
+            copy = tensor.detach().cpu().contiguous()
+            tied = copy.data_ptr() in written  # to another one, which safetensors refuses
+            copies[key] = copy.clone() if tied else copy
+            written.add(copy.data_ptr())
         try:
             with disk_errors():
                 save_file(copies, partial, metadata={"state": json.dumps(state)})

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from bertline.modeling.disk import disk_errors
 
 
-def build_classifier(folder: Path, classes: tuple[str, ...]) -> PreTrainedModel:
+def build_classifier(folder: Path, classes: tuple[str, ...], *, multi_label: bool = False) -> PreTrainedModel:
     """Return the encoder of `folder` in float32 with a fresh head for `classes`, drawn from torch's RNG.
 
     Raises:
@@ -27,6 +27,7 @@ def build_classifier(folder: Path, classes: tuple[str, ...]) -> PreTrainedModel:
             num_labels=len(classes),
             id2label=dict(enumerate(classes)),
             label2id={name: i for i, name in enumerate(classes)},
+            problem_type="multi_label_classification" if multi_label else "single_label_classification",
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a checkpoint that already has a head for other classes
         )

@@ -3,6 +3,9 @@
 They need to know how deep a parameter lies: 0 for the embeddings, 1 to L for the layers, L + 1 for what
 comes after them (pooler, final norm, classification head). Encoders that share one layer (ALBERT) have no
 depth, and get an error where a strategy needs one.
+
+The order of the strategies: `keep_layers`, `reinitialize`, `freeze`, `lora.add`; then the optimizer over
+`parameter_groups`, which holds every parameter that is ever trained, and `unfreeze` as each epoch starts.
 """
 
 from typing import Any
@@ -13,8 +16,8 @@ from transformers import PreTrainedModel
 from bertline.params.finetune import Params as FinetuneParams
 
 
-def depths(model: PreTrainedModel) -> dict[str, int]:
-    """Return the depth of every parameter of `model`, by name.
+def layer_stack(model: PreTrainedModel) -> str:
+    """Return the name of the module list that holds the layers of the encoder.
 
     Raises:
         ValueError: the encoder has no stack of layers.
@@ -29,9 +32,16 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
     if len(stacks) != 1:
         raise ValueError(
             f"finetune: {type(model).__name__} has no stack of {count} layers of their own; "
-            "set layer_decay: 1.0, reinit_layers: 0, frozen_layers: null"
+            "set layers: null, layer_decay: 1.0, reinit_layers: 0, frozen_layers: null, unfreeze_epochs: 0, "
+            "lora_rank: null"
         )
-    stack = f"{stacks[0]}."
+    return str(stacks[0])
+
+
+def depths(model: PreTrainedModel) -> dict[str, int]:
+    """Return the depth of every parameter of `model`, by name; ValueError if it has no stack of layers."""
+    count = model.config.num_hidden_layers
+    encoder, stack = f"{model.base_model_prefix}.", f"{layer_stack(model)}."
     found = {}
     for name, _ in model.named_parameters():
         if name.startswith(stack):
@@ -39,6 +49,28 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
         else:
             found[name] = 0 if name.startswith(encoder) and "embed" in name else count + 1
     return found
+
+
+def keep_layers(model: PreTrainedModel, layers: int | None) -> None:
+    """Keep `layers` layers of the encoder, evenly spaced from the first to the last, and drop the others.
+
+    What is left is a standard, smaller model. None keeps all. Source: Sanh et al., DistilBERT, 2019, whose
+    student starts from every other layer; Sajjad et al., On the Effect of Dropping Layers of Pre-trained
+    Transformer Models, 2020, who drop them before fine-tuning.
+    """
+    if layers is None:
+        return
+    count = model.config.num_hidden_layers
+    if layers > count:
+        raise ValueError(f"finetune.layers is {layers}; this encoder has {count} layers")
+    stack = model.get_submodule(layer_stack(model))
+    kept = [round(i * (count - 1) / max(layers - 1, 1)) for i in range(layers)]
+    for i in reversed(range(count)):
+        if i not in kept:
+            del stack[i]
+    model.config.num_hidden_layers = layers
+    if getattr(model.config, "layer_types", None):  # which layers attend how far, in ModernBERT
+        model.config.layer_types = [model.config.layer_types[i] for i in kept]
 
 
 def reinitialize(model: PreTrainedModel, layers: int) -> None:
@@ -75,6 +107,25 @@ def freeze(model: PreTrainedModel, layers: int | None) -> None:
     deep = depths(model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(deep[name] > layers)
+
+
+def unfreeze(model: PreTrainedModel, epoch: int, params: FinetuneParams) -> None:
+    """Let `epoch` (from 1) train as deep as it may: at first what lies above the layers, then evenly deeper.
+
+    After `unfreeze_epochs` epochs that is all that `frozen_layers` and `lora_rank` allow; with 0 at once.
+    A function of the epoch alone, so a run can resume in the middle. Changes nothing in the optimizer, which
+    skips what has no gradient. Source: Howard and Ruder, ULMFiT, 2018: one layer per epoch.
+    """
+    epochs = params.unfreeze_epochs
+    if not epochs:
+        return
+    top = model.config.num_hidden_layers + 1
+    lowest = 0 if params.frozen_layers is None else params.frozen_layers + 1
+    reached = top - round((top - lowest) * min(epoch - 1, epochs) / epochs)
+    deep = depths(model)
+    for name, parameter in model.named_parameters():
+        allowed = params.lora_rank is None or "lora_" in name or deep[name] == top
+        parameter.requires_grad_(allowed and deep[name] >= reached)
 
 
 def parameter_groups(model: PreTrainedModel, params: FinetuneParams) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Tokens of the last run, so that a new batch costs only what is new.
 
 A row's id stands for its text, its pair and its label, so its tokens are a function of the id, the
-tokenizer, `max_length` and the code: the last three are the key of the scratch folder, and tokens under
-another key are never seen. Taken from here or not, the tokens are the same; deleting the folder costs time
-and nothing else.
+tokenizer, how long texts are cut, and the code: the last three are the key of the scratch folder, and tokens
+under another key are never seen. Taken from here or not, the tokens are the same; deleting the folder costs
+time and nothing else.
 
 The folder holds the files of the last run that ended, each named after the SHA-256 of its bytes and read
 only if that still is its name. They are copies: the disk holds the tokens of one run once more, and of two
@@ -20,7 +20,7 @@ import pyarrow as pa
 import tokenizers
 
 from bertline.corpus.rows import inputs
-from bertline.modeling import tokens
+from bertline.modeling import cutting, tokens
 from bertline.modeling.token_writer import pack_ids
 
 SCRATCH = Path(".bertline/tokens")
@@ -33,16 +33,18 @@ class TokenCache:
 
     Args:
         folder: holds tokenizer.json.
-        max_length: tokens after which a text is cut.
+        max_length, long_texts, stride: as of `cutting.Cutter`.
         scratch: folder of all keys; holds one at a time.
     """
 
-    def __init__(self, folder: Path, max_length: int, scratch: Path = SCRATCH) -> None:
+    def __init__(
+        self, folder: Path, *, max_length: int, long_texts: str, stride: int, scratch: Path = SCRATCH
+    ) -> None:
         self.taken = 0
         """Rows taken from the last run so far."""
-        self._tokenizer = tokens.load_tokenizer(folder, max_length)
+        self._cutter = cutting.Cutter(folder, max_length=max_length, long_texts=long_texts, stride=stride)
         self._scratch = scratch
-        self._folder = scratch / _key(folder, max_length)
+        self._folder = scratch / _key(folder, f"{max_length} {long_texts} {stride}")
         self._files = [file for file in sorted(self._folder.glob("*.arrow")) if _sha256(file) == file.stem]
 
     def encode(self, rows: pa.Table) -> tokens.Encoded:
@@ -59,7 +61,7 @@ class TokenCache:
             places.append(np.flatnonzero(found))
             new &= ~found
         places.append(np.flatnonzero(new))
-        parts.append(tokens.encode(self._tokenizer, inputs(rows.filter(pa.array(new)))))
+        parts.append(self._cutter.encode(inputs(rows.filter(pa.array(new)))))
         self.taken += len(ids) - len(places[-1])
         return tokens.join(parts).take(np.argsort(np.concatenate(places)))
 
@@ -81,9 +83,9 @@ class TokenCache:
             shutil.rmtree(other) if other.is_dir() else other.unlink()
 
 
-def _key(folder: Path, max_length: int) -> str:
-    digest = hashlib.sha256(f"{tokenizers.__version__} {max_length}".encode())
-    for file in (folder / "tokenizer.json", Path(tokens.__file__)):
+def _key(folder: Path, cut: str) -> str:
+    digest = hashlib.sha256(f"{tokenizers.__version__} {cut}".encode())
+    for file in (folder / "tokenizer.json", Path(cutting.__file__), Path(tokens.__file__)):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

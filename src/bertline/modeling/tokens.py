@@ -1,34 +1,40 @@
-"""Texts and sentence pairs to unpadded token ids, kept in memory-mapped Arrow files.
+"""Unpadded token ids of texts and sentence pairs, as `cutting` makes them, kept in memory-mapped Arrow files.
 
-Guarantees that training and serving cut a text alike, and that every cut is counted. Imports neither
-torch nor transformers, whose start-up costs more than tokenising a small corpus. `token_writer` writes what
-is read here.
+Imports neither torch nor transformers, whose start-up costs more than tokenising a small corpus.
+`token_writer` writes what is read here.
 
-Shapes: N texts, T tokens of all of them.
+Shapes: N rows, S sequences (more than rows where texts are several windows), T tokens of all, C classes.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
 
 MANIFEST = "tokens.json"
-ENCODED_AT_ONCE = 2048
-"""Texts handed to the tokenizer together: its encodings take some 100 bytes a token, cut ones included."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a folder of tokens was made with; `finetune` takes the encoder and the classes from here."""
+    """What a folder of tokens was made with; `adapt` and `finetune` take all they need to know from here.
+
+    `own_tokenizer`: the tokenizer beside the tokens was trained on the training texts, so that the encoder of
+    `weights` cannot read its ids. `vocabulary`: how many tokens it knows, with ids from 0 on. `special_ids`:
+    of its special tokens by role, `pad`, `unk`, `cls`, `sep` and `mask`, as far as it has them.
+    """
 
     weights: str
     weights_sha256: str
     max_length: int
+    long_texts: str
+    stride: int
+    own_tokenizer: bool
+    vocabulary: int
+    special_ids: dict[str, int]
+    multi_label: bool
     classes: tuple[str, ...]
 
     def write(self, folder: Path) -> None:
@@ -47,29 +53,46 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokens:
-    """Token ids of N texts or sentence pairs, end to end.
+    """Token ids of the S sequences of N rows (texts or sentence pairs), end to end.
 
-    `input_ids` int32 [T]: all tokens, special tokens included. `offsets` int64 [N + 1]: text i is
+    `input_ids` int32 [T]: all tokens, special tokens included. `offsets` int64 [S + 1]: sequence i is
     `input_ids[offsets[i]:offsets[i + 1]]`. `type_ids` uint8 [T]: which text of a pair a token belongs to, as
-    the tokenizer says; None where all are 0.
+    the tokenizer says; None where all are 0. `row_offsets` int64 [N + 1]: row i is the sequences
+    `row_offsets[i]` to `row_offsets[i + 1]`, the windows of a long text; None where each row is one sequence.
     """
 
     input_ids: np.ndarray
     offsets: np.ndarray
     type_ids: np.ndarray | None = None
+    row_offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        """Return the number of rows."""
+        return len(self.offsets if self.row_offsets is None else self.row_offsets) - 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each text, int64 [N]."""
-        return np.diff(self.offsets)
+        """Tokens of each row, in all its windows, int64 [N]."""
+        return np.diff(self.offsets if self.row_offsets is None else self.offsets[self.row_offsets])
+
+    def sequences(self, rows: np.ndarray) -> np.ndarray:
+        """Return the indices of the sequences of some rows, row by row, int64."""
+        return rows if self.row_offsets is None else spans(self.row_offsets[rows], self.row_offsets[rows + 1])
+
+
+def spans(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the numbers from each start to before its end, one span after the other, int64."""
+    offsets = to_offsets(ends - starts)
+    numbers: np.ndarray = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+    return numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenizedSplit(Tokens):
-    """The tokens of a split, and `labels` int64 [N]: the class of each row, index into the manifest's."""
+    """The tokens of a split, and its `labels`, indices into the manifest's classes.
+
+    int64 [N], the class of each row; of a multi-label target uint8 [N, C], 1 where the row bears the label.
+    """
 
     labels: np.ndarray
 
@@ -82,67 +105,46 @@ class Encoded(Tokens):
 
     def take(self, rows: np.ndarray) -> "Encoded":
         """Return some rows, in the order of their indices `rows`."""
-        starts, ends = self.offsets[rows], self.offsets[rows + 1]
-        offsets = _offsets(ends - starts)
-        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+        sequences, row_offsets = self.sequences(rows), self.row_offsets
+        starts, ends = self.offsets[sequences], self.offsets[sequences + 1]
+        places = spans(starts, ends)
         return Encoded(
             input_ids=self.input_ids[places],
-            offsets=offsets,
+            offsets=to_offsets(ends - starts),
             type_ids=None if self.type_ids is None else self.type_ids[places],
+            row_offsets=None
+            if row_offsets is None
+            else to_offsets(row_offsets[rows + 1] - row_offsets[rows]),
             cut=self.cut[rows],
         )
-
-
-def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
-    """Return the tokenizer of `folder`, cutting at `max_length` tokens and padding nothing.
-
-    Of a pair, the longer text is cut first, as transformers does by default.
-    """
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    return tokenizer
-
-
-def encode(tokenizer: Tokenizer, inputs: Sequence[str | tuple[str, str]]) -> Encoded:
-    """Return the tokens of each text or pair of texts."""
-    parts = [
-        _encode(tokenizer, inputs[i : i + ENCODED_AT_ONCE]) for i in range(0, len(inputs), ENCODED_AT_ONCE)
-    ]
-    return join(parts)
-
-
-def _encode(tokenizer: Tokenizer, inputs: Sequence[str | tuple[str, str]]) -> Encoded:
-    encodings = tokenizer.encode_batch_fast(list(inputs))
-    input_ids = [each.ids for each in encodings]
-    offsets = _offsets(np.fromiter(map(len, input_ids), np.int64, len(input_ids)))
-    type_ids = chain.from_iterable(each.type_ids for each in encodings)
-    types = np.fromiter(type_ids, np.uint8, offsets[-1])
-    return Encoded(
-        input_ids=np.fromiter(chain.from_iterable(input_ids), np.int32, offsets[-1]),
-        offsets=offsets,
-        type_ids=types if types.any() else None,
-        cut=np.fromiter((bool(each.overflowing) for each in encodings), np.uint8, len(input_ids)),
-    )
 
 
 def join(parts: Sequence[Encoded]) -> Encoded:
     """Return the rows of all `parts`, one part after the other."""
     typed = any(part.type_ids is not None for part in parts)
+    windowed = any(part.row_offsets is not None for part in parts)
     nothing = np.empty(0, np.int64)
     return Encoded(
         input_ids=np.concatenate([nothing.astype(np.int32), *(part.input_ids for part in parts)]),
-        offsets=_offsets(np.concatenate([nothing, *(part.lengths for part in parts)])),
-        type_ids=np.concatenate([_types(part) for part in parts]) if typed else None,
+        offsets=to_offsets(np.concatenate([nothing, *(np.diff(part.offsets) for part in parts)])),
+        type_ids=np.concatenate([types_of(part) for part in parts]) if typed else None,
+        row_offsets=to_offsets(np.concatenate([windows_of(part) for part in parts])) if windowed else None,
         cut=np.concatenate([nothing.astype(np.uint8), *(part.cut for part in parts)]),
     )
 
 
-def _types(tokens: Tokens) -> np.ndarray:
+def types_of(tokens: Tokens) -> np.ndarray:
+    """Return which text each token belongs to, uint8 [T]."""
     return np.zeros(len(tokens.input_ids), np.uint8) if tokens.type_ids is None else tokens.type_ids
 
 
-def _offsets(lengths: np.ndarray) -> np.ndarray:
+def windows_of(tokens: Tokens) -> np.ndarray:
+    """Return how many sequences each row is, int64 [N]."""
+    return np.ones(len(tokens), np.int64) if tokens.row_offsets is None else np.diff(tokens.row_offsets)
+
+
+def to_offsets(lengths: np.ndarray) -> np.ndarray:
+    """Return where each of several parts begins, and where the last one ends, int64 [parts + 1]."""
     return np.concatenate([np.zeros(1, np.int64), lengths.cumsum(dtype=np.int64)])
 
 
@@ -153,11 +155,16 @@ def read_batch(path: Path) -> pa.RecordBatch:
 
 def read_tokens(batch: pa.RecordBatch) -> Encoded:
     """Return the tokens of a mapped split, without a copy."""
-    typed = "type_ids" in batch.schema.names
+    lists = {name: batch[name] for name in ("input_ids", "type_ids") if name in batch.schema.names}
+    row_offsets = None
+    if pa.types.is_large_list(lists["input_ids"].type.value_type):
+        row_offsets = lists["input_ids"].offsets.to_numpy()
+        lists = {name: array.values for name, array in lists.items()}
     return Encoded(
-        input_ids=batch["input_ids"].values.to_numpy(),
-        offsets=batch["input_ids"].offsets.to_numpy(),
-        type_ids=batch["type_ids"].values.to_numpy() if typed else None,
+        input_ids=lists["input_ids"].values.to_numpy(),
+        offsets=lists["input_ids"].offsets.to_numpy(),
+        type_ids=lists["type_ids"].values.to_numpy() if "type_ids" in lists else None,
+        row_offsets=row_offsets,
         cut=batch["cut"].to_numpy(),
     )
 
@@ -167,10 +174,12 @@ def read_split(path: Path) -> TokenizedSplit:
     if not path.is_file():
         raise ValueError(f"there is no {path}; run `dvc repro tokenize`")
     batch = read_batch(path)
-    tokens = read_tokens(batch)
+    tokens, labels = read_tokens(batch), batch["label"]
+    multi_label = pa.types.is_fixed_size_list(labels.type)
     return TokenizedSplit(
         input_ids=tokens.input_ids,
         offsets=tokens.offsets,
         type_ids=tokens.type_ids,
-        labels=batch["label"].to_numpy(),
+        row_offsets=tokens.row_offsets,
+        labels=labels.values.to_numpy().reshape(len(batch), -1) if multi_label else labels.to_numpy(),
     )

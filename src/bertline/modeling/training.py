@@ -1,176 +1,122 @@
-"""The training loop: fine-tune an encoder with a classification head, survive being killed.
+"""The training loop: optimise a model on a task, survive being killed.
 
 Guarantees the same bits for the same inputs, parameters, thread setting, hardware and libraries,
-interrupted or not. Does not read the test split, write reports or print.
-
-Shape suffixes: B texts, T tokens, C classes, N rows of a split.
+interrupted or not. Does not know what is learnt (that is the task's), write reports or print.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from bertline.modeling.batches import Batch, batches, sorted_order, training_order
+from bertline.modeling.averaging import Average
+from bertline.modeling.batches import Batch
 from bertline.modeling.checkpoints import Checkpoints
-from bertline.modeling.strategies import parameter_groups
-from bertline.modeling.tokens import TokenizedSplit
-from bertline.params.finetune import Params as FinetuneParams
+from bertline.modeling.distributed import Spread, World, as_sharded, unsharded
+from bertline.modeling.draws import keys
+from bertline.modeling.memory import Room, memory_errors
+from bertline.modeling.schedules import learning_rate
+from bertline.params.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One optimizer step: number from 1, mean loss of its batch (nats), learning rate, texts seen."""
+    """One optimizer step: number from 1, mean loss of its batch (nats), learning rate, texts seen.
+
+    `micro_batch`: texts that are computed at once, at most; it falls when memory runs out.
+    """
 
     step: int
     loss: float
     learning_rate: float
     examples: int
+    micro_batch: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One pass over the training split: number from 1, losses in nats, scores in 0 to 1."""
+    """One pass over the training split: number from 1, mean loss (nats), the task's scores on validation."""
 
     epoch: int
     train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    validation_macro_f1: float
+    scores: dict[str, float]
 
     def better_than(self, other: "Epoch", select_by: str) -> bool:
-        """Say whether this epoch wins by `select_by`; on a tie the earlier one stays."""
-        if select_by == "loss":
-            return self.validation_loss < other.validation_loss
-        name = f"validation_{select_by}"
-        return bool(getattr(self, name) > getattr(other, name))
+        """Say whether this epoch wins by `select_by`, a loss or a score; on a tie the earlier one stays."""
+        sign = -1 if select_by == "loss" else 1
+        return sign * self.scores[select_by] > sign * other.scores[select_by]
+
+
+class Task(Protocol):
+    """What a model learns. Orders and batches are pure functions of seed, epoch and rows."""
+
+    select_by: str
+    """The score by which the best epoch is chosen: the highest, or of "loss" the lowest."""
+
+    def __len__(self) -> int:
+        """Return the rows of the training split."""
+
+    def parameter_groups(self, model: PreTrainedModel) -> list[dict[str, Any]]:
+        """Return AdamW's groups; `scale` multiplies the learning rate of one."""
+
+    def start_epoch(self, model: PreTrainedModel, epoch: int) -> None:
+        """Put the model into the state in which `epoch` trains it."""
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Return the row indices of each batch."""
+
+    def batch(self, rows: np.ndarray, epoch: int) -> Batch:
+        """Return inputs and targets of some rows."""
+
+    def weight(self, batch: Batch) -> float:
+        """Return what a batch counts in a mean: its rows, say, or its masked tokens."""
+
+    def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        """Return the loss summed, not averaged, over what `weight` counts."""
+
+    def validate(self, model: PreTrainedModel) -> dict[str, float]:
+        """Return scores on the validation split, among them `select_by`."""
 
 
 class TrainingDivergedError(ValueError):
-    """The loss is no longer a number; the last checkpoint before it is kept."""
-
-
-def learning_rate(step: int, steps: int, params: FinetuneParams) -> float:
-    """Return the rate of `step` (from 1): linear warm-up, then linear decay to 0 after the last step."""
-    warmup = round(params.warmup * steps)
-    if step <= warmup:
-        return params.learning_rate * step / warmup
-    return params.learning_rate * (steps - step + 1) / (steps - warmup)
+    """The loss or its gradients are no longer numbers; weights and last checkpoint are from before."""
 
 
 def train(
-    model: PreTrainedModel,
-    splits: dict[str, TokenizedSplit],
-    params: FinetuneParams,
-    checkpoints: Checkpoints,
+    model: PreTrainedModel, task: Task, params: Training, checkpoints: Checkpoints
 ) -> Iterator[Step | Epoch]:
-    """Train `model` in place on `splits["train"]`; yield every step and epoch, also those of a resumed run.
+    """Train `model` in place on `task`; yield every step and epoch, also those of a resumed run.
 
-    When the iterator ends, `model` holds the weights of the best epoch on `splits["validation"]`.
+    When the iterator ends, `model` holds the weights of the best epoch.
 
     Raises:
-        TrainingDivergedError: the loss is NaN or infinite.
+        TrainingDivergedError: the loss or its gradients are NaN or infinite. The same run, started again,
+            continues from the last checkpoint and ends in the same error.
+        OutOfMemoryError: not even one row fits into memory, or not even the model.
+        OSError: a checkpoint cannot be written; the one before it stays.
     """
-    train_split, validation = splits["train"], splits["validation"]
-    # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
-    optimizer = torch.optim.AdamW(parameter_groups(model, params), lr=params.learning_rate, fused=True)
-    steps_per_epoch = math.ceil(len(train_split) / params.batch_size)
-    steps = params.epochs * steps_per_epoch
-    history = _restore(checkpoints, model, optimizer)
-    yield from history
-    step = sum(isinstance(each, Step) for each in history)
-    for epoch in range(step // steps_per_epoch + 1, params.epochs + 1):
-        order = training_order(train_split.lengths, params.batch_size, seed=params.seed, epoch=epoch)
-        model.train()
-        for batch in batches(train_split, order[step % steps_per_epoch :], model.config):
-            step += 1
-            rate = learning_rate(step, steps, params)
-            history.append(_step(model, optimizer, batch.to(model.device), step, rate, params))
-            yield history[-1]
-            if step % params.checkpoint_every == 0 and step % steps_per_epoch:
-                _save(checkpoints, model, optimizer, history)
-        done = _finish_epoch(model, validation, epoch, history, params.batch_size)
-        best = best_epoch(history, params.select_by)
-        if best is None or done.better_than(best, params.select_by):
-            checkpoints.save_best(model.state_dict())
-        history.append(done)
-        _save(checkpoints, model, optimizer, history)
-        yield done
-    model.load_state_dict(checkpoints.load_best())
-
-
-def _step(
-    model: PreTrainedModel,
-    optimizer: torch.optim.AdamW,
-    batch: Batch,
-    step: int,
-    rate: float,
-    params: FinetuneParams,
-) -> Step:
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
-    loss = _loss(_logits(model, batch), batch.labels_B, params.label_smoothing)
-    if not math.isfinite(loss.item()):
-        raise TrainingDivergedError(
-            f"the loss is {loss.item()} at step {step}; lower finetune.learning_rate "
-            f"({params.learning_rate:g}) or raise finetune.warmup ({params.warmup:g})"
-        )
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), params.max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return Step(step=step, loss=loss.item(), learning_rate=rate, examples=len(batch))
-
-
-def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int) -> np.ndarray:
-    """Return the logits of every row, float32 [N, C], in the order of `split`."""
-    order = sorted_order(split.lengths, batch_size)
-    logits_NC = np.empty((len(split), model.config.num_labels), dtype=np.float32)
-    model.eval()
-    with torch.inference_mode():
-        for rows, batch in zip(order, batches(split, order, model.config), strict=True):
-            logits_NC[rows] = _logits(model, batch.to(model.device)).float().cpu().numpy()
-    return logits_NC
-
-
-def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
-        logits_BC: torch.Tensor = model(**batch.inputs).logits
-    return logits_BC
-
-
-def _loss(logits_BC: torch.Tensor, labels_B: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    return functional.cross_entropy(logits_BC.float(), labels_B, label_smoothing=smoothing)
-
-
-def _finish_epoch(
-    model: PreTrainedModel,
-    validation: TokenizedSplit,
-    epoch: int,
-    history: list[Step | Epoch],
-    batch_size: int,
-) -> Epoch:
-    logits_NC = torch.from_numpy(predict(model, validation, 2 * batch_size))
-    labels_N = validation.labels
-    predicted_N = logits_NC.argmax(dim=1).numpy()
-    done = max((i for i, each in enumerate(history) if isinstance(each, Epoch)), default=-1)
-    steps = [each for each in history[done + 1 :] if isinstance(each, Step)]
-    examples = sum(each.examples for each in steps)
-    return Epoch(
-        epoch=epoch,
-        train_loss=sum(each.loss * each.examples for each in steps) / examples,
-        validation_loss=_loss(logits_NC, torch.tensor(labels_N)).item(),
-        validation_accuracy=float((predicted_N == labels_N).mean()),
-        validation_macro_f1=float(
-            f1_score(labels_N, predicted_N, average="macro", labels=np.unique(labels_N))
-        ),
-    )
+    steps_per_epoch = math.ceil(len(task) / params.batch_size)
+    with memory_errors():
+        run = _Run(model, task, params, checkpoints)
+        yield from run.history
+        for epoch in range(run.step // steps_per_epoch + 1, params.epochs + 1):
+            if _has_stalled(run.history, task.select_by, params.patience):
+                break
+            task.start_epoch(run.model, epoch)
+            run.spread.start_epoch()
+            for rows in task.order(epoch)[run.step % steps_per_epoch :]:
+                yield run.take_step(rows, epoch, params.epochs * steps_per_epoch)
+                if run.step % params.checkpoint_every == 0 and run.step % steps_per_epoch:
+                    run.save()
+            yield run.finish_epoch(epoch)
+        model.load_state_dict(checkpoints.load_best())
 
 
 def best_epoch(history: list[Step | Epoch], select_by: str) -> Epoch | None:
@@ -182,41 +128,167 @@ def best_epoch(history: list[Step | Epoch], select_by: str) -> Epoch | None:
     return best
 
 
-def _save(
-    checkpoints: Checkpoints,
-    model: PreTrainedModel,
-    optimizer: torch.optim.AdamW,
-    history: list[Step | Epoch],
-) -> None:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": tensor for name, tensor in moments.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    events = [[type(each).__name__, asdict(each)] for each in history]
-    checkpoints.save(tensors, {"history": events})
+def _has_stalled(history: list[Step | Epoch], select_by: str, patience: int | None) -> bool:
+    best = best_epoch(history, select_by)
+    if patience is None or best is None:
+        return False
+    return sum(isinstance(each, Epoch) for each in history) - best.epoch >= patience
 
 
-def _restore(
-    checkpoints: Checkpoints, model: PreTrainedModel, optimizer: torch.optim.AdamW
-) -> list[Step | Epoch]:
-    saved = checkpoints.load()
-    if saved is None:
-        return []
-    tensors, state = saved
-    parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "random": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    model.load_state_dict(parts["model"])
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in parts["optimizer"].items():
-        i, _, rest = name.partition(".")
-        moments.setdefault(int(i), {})[rest] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    torch.set_rng_state(parts["random"]["cpu"])
-    if "cuda" in parts["random"]:
-        torch.cuda.set_rng_state(parts["random"]["cuda"])
-    kinds: dict[str, type[Step] | type[Epoch]] = {"Step": Step, "Epoch": Epoch}
-    return [kinds[kind](**fields) for kind, fields in state["history"]]
+class _Run:
+    """What a killed run continues from: weights, optimizer, average, random state, history, room."""
+
+    def __init__(
+        self, model: PreTrainedModel, task: Task, params: Training, checkpoints: Checkpoints
+    ) -> None:
+        self.task, self.params, self.checkpoints = task, params, checkpoints
+        self.world = World.current()
+        self.spread = Spread(model, params, self.world)
+        self.model = self.spread.model
+        # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+        groups = task.parameter_groups(self.model)
+        self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
+        self.average = None if params.averaging is None else Average(self.model, params.averaging)
+        self.room = Room((params.micro_batch or params.batch_size) * self.world.size)
+        self.history: list[Step | Epoch] = []
+        self.step = 0
+        if not self.world.is_main:  # its own dropout
+            torch.manual_seed(int(keys(params.seed, self.world.rank)[0]))
+        self._restore()
+        self.world.check_same(str(self.step))
+
+    def take_step(self, rows: np.ndarray, epoch: int, steps: int) -> Step:
+        """Move the weights down the gradient of the loss of `rows`."""
+        self.step += 1
+        rate = learning_rate(self.step, steps, self.params)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        total = self._gradients(rows, epoch)
+        norm = unsharded(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm))
+        own, slope = torch.stack([total, norm]).tolist()  # the only wait for a GPU in a step
+        loss = self.world.total(own)
+        if not math.isfinite(loss + slope):
+            raise TrainingDivergedError(
+                f"the loss is {loss:g} and the norm of its gradients {slope:g} at step {self.step}; lower "
+                f"learning_rate ({self.params.learning_rate:g}) or raise warmup ({self.params.warmup:g})"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.step)
+        done = Step(
+            step=self.step,
+            loss=loss,
+            learning_rate=rate,
+            examples=len(rows),
+            micro_batch=self.room.rows // self.world.size,
+        )
+        self.history.append(done)
+        return done
+
+    def _gradients(self, rows: np.ndarray, epoch: int) -> torch.Tensor:
+        """Leave the gradients of the mean loss of `rows`, and return the part of it that is computed here.
+
+        As many rows at once are computed as fit.
+        """
+        random = _random_state()
+
+        def accumulate(in_parts: list[np.ndarray]) -> torch.Tensor:
+            self.optimizer.zero_grad(set_to_none=True)  # what parts that did not fit have left
+            _set_random_state(random)
+            shares = [self.world.share(part) for part in in_parts]
+            batches = [(self.task.batch(own, epoch), counts) for own, counts in shares]
+            total = self.world.total(sum(self.task.weight(batch) * counts for batch, counts in batches))
+
+            def loss(model: PreTrainedModel, batch: Batch, counts: float) -> torch.Tensor:
+                return self.task.loss(model, batch.to(model.device)) * counts / total
+
+            last = len(batches) - 1
+            losses = [
+                self.spread.backward(partial(loss, batch=batch, counts=counts), last=i == last)
+                for i, (batch, counts) in enumerate(batches)
+            ]
+            return torch.stack(losses).sum()
+
+        return self.room.fit(rows, accumulate)
+
+    def finish_epoch(self, epoch: int) -> Epoch:
+        """Score the weights, keep them if they are the best so far, and save everything."""
+        ended = max((i for i, each in enumerate(self.history) if isinstance(each, Epoch)), default=-1)
+        steps = [each for each in self.history[ended + 1 :] if isinstance(each, Step)]
+        examples = sum(each.examples for each in steps)
+        train_loss = sum(each.loss * each.examples for each in steps) / examples
+        with self.average.in_place() if self.average else nullcontext():
+            done = Epoch(epoch=epoch, train_loss=train_loss, scores=self.spread.validate(self.task.validate))
+            best = best_epoch(self.history, self.task.select_by)
+            if best is None or done.better_than(best, self.task.select_by):
+                weights = self.world.whole(self.model.state_dict())
+                if self.world.is_main:
+                    self.checkpoints.save_best(weights)
+        self.history.append(done)
+        self.save()
+        return done
+
+    def save(self) -> None:
+        """Replace the last checkpoint; no process goes on before it is there."""
+        tensors = {f"model.{name}": each for name, each in self.model.state_dict().items()}
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": each for name, each in moments.items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": each for name, each in self.average.averages.items()}
+        tensors = self.world.whole(tensors)
+        for name, state in _random_state().items():
+            tensors |= {f"random.{i}.{name}": each for i, each in enumerate(self.world.gather(state))}
+        steps = [each for each in self.history if isinstance(each, Step)]
+        for field in fields(Step):  # as tensors, because there may be a million
+            tensors[f"steps.{field.name}"] = torch.tensor(
+                [getattr(each, field.name) for each in steps],
+                dtype=torch.float64 if field.type is float else torch.int64,
+            )
+        epochs = [(i, asdict(each)) for i, each in enumerate(self.history) if isinstance(each, Epoch)]
+        if self.world.is_main:
+            self.checkpoints.save(tensors, {"epochs": epochs, "room": self.room.rows})
+        self.world.wait()
+
+    def _restore(self) -> None:
+        saved = self.checkpoints.load()
+        if saved is None:
+            return
+        tensors, state = saved
+        found: defaultdict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            found[part][rest] = tensor
+        own = self.model.state_dict()
+        weights = {name: as_sharded(each, own[name]) for name, each in found["model"].items()}
+        self.model.load_state_dict(weights)
+        trained = [each for group in self.optimizer.param_groups for each in group["params"]]
+        moments: defaultdict[int, dict[str, torch.Tensor]] = defaultdict(dict)
+        for name, tensor in found["optimizer"].items():
+            i, _, rest = name.partition(".")
+            moments[int(i)][rest] = as_sharded(tensor, trained[int(i)])
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        if self.average is not None:
+            for name, average in self.average.averages.items():
+                average.copy_(as_sharded(found["average"][name], average))
+        mine = f"{self.world.rank}."
+        states = found["random"].items()
+        _set_random_state({name.removeprefix(mine): each for name, each in states if name.startswith(mine)})
+        self.room.rows = state["room"]
+        names = [field.name for field in fields(Step)]
+        columns = [found["steps"][name].tolist() for name in names]
+        self.history = [Step(**dict(zip(names, each, strict=True))) for each in zip(*columns, strict=True)]
+        self.step = len(self.history)
+        for i, epoch in state["epochs"]:
+            self.history.insert(i, Epoch(**epoch))
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+
+
+def _set_random_state(state: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])

@@ -16,6 +16,8 @@ PACKAGED = {
     )
 }
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
+NAMES = ("tokenizer_config.json", "special_tokens_map.json")
+"""Files, of those a tokenizer may have, that say which token has which role."""
 
 
 def find_weights(name: str) -> Path:
@@ -82,7 +84,7 @@ def _from_hub(name: str) -> Path:
 
     repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES)))
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[*FILES, *NAMES]))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
     except (LocalEntryNotFoundError, OSError):

@@ -5,19 +5,27 @@ It also lists the test and training rows whose labels look wrong.
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
-from bertline.corpus.rows import inputs, read_rows
+from bertline.corpus.rows import LABEL_SEPARATOR, count_labels, inputs, read_rows
 from bertline.evaluation.curves import read_curves
 from bertline.evaluation.label_issues import LabelIssues, find_label_issues
 from bertline.evaluation.plots import draw
-from bertline.evaluation.predictions import Predictions, read_predictions, write_predictions
+from bertline.evaluation.predictions import (
+    Predictions,
+    decode,
+    encode,
+    read_predictions,
+    write_predictions,
+)
 from bertline.evaluation.report import render
 from bertline.evaluation.summary import summarize
 from bertline.modeling.baseline import joined, load_baseline
@@ -35,6 +43,10 @@ class Model(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names [C], sorted."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a row may have several of the classes, or none."""
 
     def probabilities(self, inputs: list[str | tuple[str, str]], /) -> npt.NDArray[np.float32]:
         """Class probabilities [N, C] of N texts or sentence pairs."""
@@ -72,19 +84,17 @@ def predict(model: Model, rows: pa.Table) -> Predictions:
     """
     if rows.num_rows == 0:
         raise ValueError("the test split has no rows; raise split.test in params.yaml")
-    labels = rows["label"].to_pylist()
-    unknown = sorted(set(labels) - set(model.labels))
+    unknown = sorted(set(count_labels(rows, multi_label=model.multi_label)) - set(model.labels))
     if unknown:
         known = ", ".join(model.labels)
         raise ValueError(
             f"the test split has the label {unknown[0]!r}, which is not in the training split ({known});"
             " add rows of it, or list the labels allowed as validate.labels in params.yaml"
         )
-    index = {label: i for i, label in enumerate(model.labels)}
     return Predictions(
         ids=rows["id"].to_pylist(),
         classes=tuple(model.labels),
-        expected=np.array([index[label] for label in labels]),
+        expected=encode(rows["label"].to_pylist(), model.labels, multi_label=model.multi_label),
         probabilities=model.probabilities(inputs(rows)),
     )
 
@@ -143,7 +153,7 @@ def write_report(
             json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
     _write_confusion(candidate, report / "confusion.csv")
-    pyarrow.csv.write_csv(issues.worst, report / "label_issues.csv")
+    pyarrow.csv.write_csv(_readable(issues.worst), report / "label_issues.csv")
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
     _print_table(metrics)
@@ -155,8 +165,29 @@ def _write_confusion(predictions: Predictions, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("actual", "predicted"))
-        for actual, predicted in zip(predictions.expected, predictions.predicted, strict=True):
-            writer.writerow((predictions.classes[actual], predictions.classes[predicted]))
+        if predictions.multi_label:
+            writer.writerows(_confused_sets(predictions))
+        else:
+            both = (
+                decode(targets, predictions.classes)
+                for targets in (predictions.expected, predictions.predicted)
+            )
+            writer.writerows(zip(*both, strict=True))
+
+
+def _confused_sets(predictions: Predictions) -> Iterable[tuple[str, str]]:
+    """Yield each label that a row has or was predicted to have; which was taken for which is unknown."""
+    for expected, predicted in zip(predictions.expected, predictions.predicted, strict=True):
+        for i in np.flatnonzero(expected | predicted):
+            label = predictions.classes[i]
+            yield label if expected[i] else "(not actual)", label if predicted[i] else "(not predicted)"
+
+
+def _readable(issues: pa.Table) -> pa.Table:
+    for name in ("given", "suggested"):
+        column = pc.replace_substring(issues[name], LABEL_SEPARATOR, "; ")
+        issues = issues.set_column(issues.schema.get_field_index(name), name, column)
+    return issues
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertline.modeling.tokens import load_tokenizer
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.weights import find_weights
 from bertline.params import tokenize
 from bertline.params.loading import load_params
 from bertline.params.validate import Params
 from bertline.quality.expectations_file import read_expectations
 from bertline.quality.judge import describe, explain, judge
+from bertline.quality.observing import MeasureTokens
 from bertline.quality.report import write_report
 from bertline.quality.review import read_reviews
 from bertline.quality.suite import build_suite
@@ -31,9 +32,8 @@ def validate(
     report: Path,
 ) -> None:
     """Set bad rows aside with the rule they broke; stop a bad batch with a report of what failed."""
-    params, tokens = load_params(Params), load_params(tokenize.Params)
+    params = load_params(Params)
     suite = build_suite(params, read_expectations(expectations))
-    tokenizer = load_tokenizer(find_weights(tokens.weights), tokens.max_length)
     account = _read_account(ingested)
     verdict = judge(
         rows,
@@ -42,7 +42,7 @@ def validate(
         validated=validated,
         quarantine=quarantine,
         reviews=read_reviews(reviews),
-        measure_tokens=partial(measure_tokens, tokenizer),
+        measure_tokens=_token_contract(load_params(tokenize.Params)),
         known={"share_duplicates": _share_duplicates(account)},
     )
     if verdict.rows_in != account["rows_out"]:
@@ -54,6 +54,15 @@ def validate(
     _print_account(verdict)
     if not verdict.passed:
         raise ValueError(f"the batch is stopped: {explain(verdict)}; see {report / 'index.html'}")
+
+
+def _token_contract(params: tokenize.Params) -> MeasureTokens | None:
+    """Return what asks whether the encoder's tokenizer suits the texts; None if one is trained on them."""
+    weights = find_weights(params.weights)
+    if params.vocabulary is not None:
+        return None
+    max_length = None if params.long_texts == "windows" else params.max_length
+    return partial(measure_tokens, load_tokenizer(weights), max_length)
 
 
 def _share_duplicates(account: dict[str, Any]) -> Fact:

@@ -1,0 +1,97 @@
+"""Build the model that `adapt` trains: an encoder with the heads of its objective.
+
+Continues with the head for masked tokens that the weights bring; most have none (MiniLM's have not): it is
+drawn anew, its output matrix tied to the embeddings. For a vocabulary of one's own the embeddings are drawn
+anew, but for the tokens both vocabularies know.
+"""
+
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from bertline.modeling.batches import pick_collate
+from bertline.modeling.cutting import load_tokenizer
+from bertline.modeling.pretraining import Pretraining
+from bertline.modeling.token_kinds import TokenKinds
+from bertline.modeling.tokens import Manifest, TokenizedSplit
+from bertline.params.adapt import Params
+
+KINDS = {"mlm": AutoModelForMaskedLM, "mlm_nsp": AutoModelForPreTraining}
+
+
+def build_pretraining(weights: Path, tokens: Path, params: Params) -> PreTrainedModel:
+    """Return the encoder of `weights` for the tokenizer in `tokens`, with the heads of the objective.
+
+    In float32. What no file holds is drawn from torch's RNG. Masked tokens alone do not train a pooler: it is
+    kept as it is.
+
+    Raises:
+        ValueError: the encoder cannot be loaded, or has no model for the objective.
+    """
+    transformers.utils.logging.set_verbosity_error()  # heads that are missing are to be learnt
+    transformers.utils.logging.disable_progress_bar()
+    kind = KINDS[params.objective]
+    manifest = Manifest.read(tokens)
+    config = _configure(weights, manifest)
+    try:
+        if params.fresh:
+            model: PreTrainedModel = kind.from_config(config, dtype=torch.float32)
+        else:
+            model = kind.from_pretrained(
+                weights,
+                config=config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=manifest.own_tokenizer,
+            )
+            _keep(AutoModel.from_pretrained(weights, dtype=torch.float32), model, weights, tokens)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"adapt.objective {params.objective}: {manifest.weights!r}: {error}") from error
+    if params.objective == "mlm_nsp" and not hasattr(getattr(model, "cls", None), "seq_relationship"):
+        raise ValueError(
+            f"adapt.objective is mlm_nsp, but {config.model_type} has no next-sentence head "
+            "as BERT has; set mlm"
+        )
+    if params.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _configure(weights: Path, manifest: Manifest) -> PretrainedConfig:
+    config = AutoConfig.from_pretrained(weights)
+    if manifest.own_tokenizer:
+        config.vocab_size = manifest.vocabulary
+        for role, i in manifest.special_ids.items():
+            if role == "pad" or getattr(config, f"{role}_token_id", None) is not None:
+                setattr(config, f"{role}_token_id", i)
+    return config
+
+
+@torch.no_grad()
+def _keep(source: PreTrainedModel, model: PreTrainedModel, weights: Path, tokens: Path) -> None:
+    """Take over from `source` what `model` was loaded without: the pooler, embeddings of known tokens."""
+    encoder, pooler = model.base_model, getattr(source, "pooler", None)
+    if pooler is not None and getattr(encoder, "pooler", None) is None:
+        encoder.pooler = pooler.requires_grad_(False)
+    known, own = (load_tokenizer(folder).get_vocab() for folder in (weights, tokens))
+    if known != own:
+        shared = sorted(own.keys() & known.keys())
+        rows = source.get_input_embeddings().weight[[known[token] for token in shared]]
+        model.get_input_embeddings().weight[[own[token] for token in shared]] = rows
+
+
+def build_task(
+    model: PreTrainedModel, splits: dict[str, TokenizedSplit], tokens: Path, params: Params
+) -> Pretraining:
+    """Return what `model` learns from the `splits` in the folder `tokens`; ValueError as in `Pretraining`."""
+    collate = pick_collate(model, unpadded=params.unpadded)
+    max_length = Manifest.read(tokens).max_length
+    return Pretraining(splits, params, TokenKinds.read(tokens), max_length, collate)

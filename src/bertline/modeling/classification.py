@@ -1,0 +1,152 @@
+"""Text classification as a task: single-label, multi-label, of texts, sentence pairs and long texts' windows.
+
+Shape suffixes: B rows, S sequences (one a row, or its windows), C classes, N rows of a split.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score
+from transformers import PreTrainedModel
+
+from bertline.modeling.batches import Batch, Collate, pool, sorted_order, training_order, windows
+from bertline.modeling.distillation import distillation_loss
+from bertline.modeling.distributed import World
+from bertline.modeling.memory import Room
+from bertline.modeling.objectives import class_weights, disagreement, row_losses, row_weights
+from bertline.modeling.strategies import parameter_groups, unfreeze
+from bertline.modeling.tokens import TokenizedSplit
+from bertline.params.finetune import Params
+
+
+class Classification:
+    """The `training.Task` of `finetune`.
+
+    Args:
+        splits: `train` and `validation`.
+        params: of the section finetune.
+        collate: makes the model's inputs from tokens.
+        teacher_NC: logits of a teacher for the training rows, float32, if `params.distillation` is not 0.
+    """
+
+    def __init__(
+        self,
+        splits: dict[str, TokenizedSplit],
+        params: Params,
+        collate: Collate,
+        teacher_NC: np.ndarray | None = None,
+    ) -> None:
+        self._train, self._validation = splits["train"], splits["validation"]
+        self._params = params
+        self._collate = collate
+        self._teacher_NC = teacher_NC
+        self._weights_C = class_weights(self._train.labels, params)
+        self.select_by: str = params.select_by
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    def parameter_groups(self, model: PreTrainedModel) -> list[dict[str, Any]]:
+        """Return AdamW's groups, with learning rates by depth."""
+        return parameter_groups(model, self._params)
+
+    def start_epoch(self, model: PreTrainedModel, epoch: int) -> None:
+        """Switch dropout on, and thaw the layers that `epoch` trains."""
+        model.train()
+        unfreeze(model, epoch, self._params)
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Return the row indices of each batch: like lengths together, in random order."""
+        params = self._params
+        return training_order(self._train.lengths, params.batch_size, seed=params.seed, epoch=epoch)
+
+    def batch(self, rows: np.ndarray, epoch: int) -> Batch:
+        """Return the tokens and labels of `rows`."""
+        return _batch(self._train, rows, self._collate)
+
+    def weight(self, batch: Batch) -> float:
+        """Return the rows of `batch`, counted by the weights of their classes."""
+        return float(row_weights(batch.targets, self._weights_C).sum())
+
+    def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        """Return the loss summed over rows."""
+        params = self._params
+        logits_BC = _logits(model, batch)
+        losses_B = self._losses(logits_BC, batch)
+        if params.r_drop:
+            again_BC = _logits(model, batch)
+            multi_label = batch.targets.ndim == 2
+            apart_B = disagreement(logits_BC, again_BC, multi_label=multi_label)
+            losses_B = (losses_B + self._losses(again_BC, batch)) / 2 + params.r_drop * apart_B
+        return losses_B.sum()
+
+    def _losses(self, logits_BC: torch.Tensor, batch: Batch) -> torch.Tensor:
+        weights_C = None if self._weights_C is None else self._weights_C.to(logits_BC.device)
+        losses_B = row_losses(logits_BC, batch.targets, self._params, weights_C)
+        share = self._params.distillation
+        if share == 0:
+            return losses_B
+        assert self._teacher_NC is not None, "whoever asks for distillation brings the teacher's logits"
+        teacher_BC = torch.from_numpy(self._teacher_NC[batch.rows]).to(logits_BC.device)
+        multi_label = batch.targets.ndim == 2
+        soft_B = distillation_loss(logits_BC, teacher_BC, self._params.temperature, multi_label=multi_label)
+        return (1 - share) * losses_B + share * soft_B
+
+    def validate(self, model: PreTrainedModel) -> dict[str, float]:
+        """Return loss (plain cross-entropy, in nats), accuracy (of all labels of a row) and macro-F1."""
+        logits_NC = predict(model, self._validation, 2 * self._params.batch_size, self._collate)
+        labels = self._validation.labels
+        multi_label = labels.ndim == 2
+        predicted = logits_NC > 0 if multi_label else logits_NC.argmax(axis=1)
+        present = np.flatnonzero(labels.any(axis=0)) if multi_label else np.unique(labels)
+        f1 = f1_score(labels, predicted, average="macro", labels=present, zero_division=0)
+        right_N = predicted == labels
+        return {
+            "loss": _plain_loss(torch.from_numpy(logits_NC), torch.tensor(labels)),
+            "accuracy": float((right_N.all(axis=1) if multi_label else right_N).mean()),
+            "macro_f1": float(f1),
+        }
+
+
+def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int, collate: Collate) -> np.ndarray:
+    """Return the logits of every row, float32 [N, C], in the order of `split`.
+
+    Raises:
+        OutOfMemoryError: not even one row fits into memory; as many at once as fit are computed.
+    """
+    logits_NC = np.zeros((len(split), model.config.num_labels), dtype=np.float32)
+    room, world = Room(batch_size), World.current()
+
+    def compute(in_parts: list[np.ndarray]) -> torch.Tensor:
+        logits = [_logits(model, _batch(split, rows, collate).to(model.device)) for rows in in_parts]
+        return torch.cat(logits).cpu()
+
+    model.eval()
+    with torch.inference_mode():
+        for rows in sorted_order(split.lengths, batch_size):
+            own, counts = world.share(rows)
+            logits_NC[own] = room.fit(own, compute).numpy() * counts
+    return world.total(logits_NC)
+
+
+def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> Batch:
+    labels = torch.from_numpy(split.labels[rows])  # fancy indexing copies: writable
+    return Batch(
+        inputs=collate(split, split.sequences(rows)),
+        targets=labels.float() if labels.ndim == 2 else labels,
+        windows_B=windows(split, rows),
+        rows=rows,
+    )
+
+
+def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
+        logits_SC: torch.Tensor = model(**batch.inputs).logits
+    return pool(logits_SC.float(), batch.windows_B)
+
+
+def _plain_loss(logits_NC: torch.Tensor, labels: torch.Tensor) -> float:
+    if labels.ndim == 2:
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits_NC, labels.float()).item()
+    return torch.nn.functional.cross_entropy(logits_NC, labels).item()

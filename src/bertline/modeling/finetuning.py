@@ -1,0 +1,66 @@
+"""Put a fine-tuning together from its parameters: the model, its strategies, its task.
+
+Everything that changes the model stands here, in the order in which it must happen.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from bertline.modeling import lora
+from bertline.modeling.activations import cached
+from bertline.modeling.batches import pick_collate
+from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.classification import Classification, predict
+from bertline.modeling.encoder import build_classifier, make_deterministic
+from bertline.modeling.strategies import freeze, keep_layers, reinitialize
+from bertline.modeling.tokens import Manifest, TokenizedSplit
+from bertline.modeling.training import Epoch, Step, train
+from bertline.params.finetune import Params
+
+
+def prepare(encoder: Path, manifest: Manifest, params: Params, device: torch.device) -> PreTrainedModel:
+    """Return the classifier that is to be trained, on `device`; the same bits for the same arguments.
+
+    Raises:
+        ValueError: the encoder cannot be loaded, or does not allow a strategy of `params`.
+    """
+    make_deterministic(params.seed, params.threads)
+    model = build_classifier(encoder, manifest.classes, multi_label=manifest.multi_label)
+    keep_layers(model, params.layers)
+    reinitialize(model, params.reinit_layers)
+    freeze(model, params.frozen_layers)
+    lora.add(model, params.lora_rank)
+    if params.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.to(device)
+
+
+def teach(teacher: PreTrainedModel, split: TokenizedSplit, params: Params) -> np.ndarray:
+    """Return the logits of `teacher` for every row of `split`, float32 [N, C]."""
+    collate = pick_collate(teacher, unpadded=params.unpadded)
+    return predict(teacher, split, 2 * params.batch_size, collate)
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    splits: dict[str, TokenizedSplit],
+    params: Params,
+    checkpoints: Checkpoints,
+    teacher_NC: np.ndarray | None = None,
+) -> Iterator[Step | Epoch]:
+    """Train `model`, which `prepare` made, on `splits`; yield as `training.train` does.
+
+    When the iterator ends, `model` is a standard Hugging Face model with the weights of the best epoch.
+    """
+    collate = pick_collate(model, unpadded=params.unpadded)
+    with ExitStack() as stack:
+        if params.cache_activations:
+            collate = stack.enter_context(cached(model, splits, params, collate))
+        task = Classification(splits, params, collate, teacher_NC)
+        yield from train(model, task, params, checkpoints)
+    lora.merge(model)

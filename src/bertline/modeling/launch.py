@@ -1,0 +1,86 @@
+"""Start a training command in several processes, and end them all when one of them ends.
+
+They are started by torch's own elastic launcher (`torchrun`), on this machine, over loopback. For several
+machines give the same command to each of them, with torchrun's own settings in the environment, as
+`PET_NNODES=2 PET_NODE_RANK=0 PET_MASTER_ADDR=first.example dvc repro finetune` on the first and, with
+`PET_NODE_RANK=1`, the stage's command on the second. `processes` is then the number on each of them. All must
+see the same project folder (NFS, say): process 0 alone writes to it. Or call torchrun yourself.
+
+Guarantees that no process outlives this one, however it ends. Nothing is restarted: running the command again
+continues from the last checkpoint.
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import distributed as dist
+
+from bertline.params.training import Training
+
+
+def launch(params: Training) -> bool:
+    """Run the command of this process in `params.processes` processes; say whether that has been done.
+
+    It is not where one process is asked for, or where this is already one of several.
+
+    Raises:
+        ValueError: there are fewer GPUs than processes.
+        ChildProcessError: a process was killed.
+        SystemExit: a process failed, and has said why.
+    """
+    if dist.is_torchelastic_launched() or (params.processes == 1 and "PET_NNODES" not in os.environ):
+        return False
+    gpus = torch.cuda.device_count()
+    if params.processes > gpus and (params.device == "cuda" or (params.device == "auto" and gpus)):
+        raise ValueError(
+            f"processes is {params.processes}, but this machine has {gpus} GPUs and each process needs one; "
+            f"allowed: 1 to {gpus}, or device: cpu"
+        )
+    with TemporaryDirectory(prefix="bertline-") as logs:
+        _run(params.processes, Path(logs))
+    return True
+
+
+def _run(processes: int, logs: Path) -> None:
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # here: they take a second
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    here = [] if "PET_NNODES" in os.environ else ["--standalone", "--local-addr=127.0.0.1"]
+    quiet = ",".join(f"{rank}:3" for rank in range(1, processes))  # 3: both stdout and stderr into files
+    redirects = [f"--redirects={quiet}", f"--log-dir={logs}"] if quiet else []
+    command = ["--no-python", sys.executable, *sys.orig_argv[1:]]
+    os.environ |= {"BERTLINE_LAUNCHER": str(os.getpid()), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    logging.disable(logging.ERROR)  # the launcher's own account of a failure is forty lines
+    try:
+        run(  # type: ignore[no-untyped-call]
+            parse_args([*here, f"--nproc-per-node={processes}", *redirects, *command])  # type: ignore[no-untyped-call]
+        )
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from error
+        sys.exit(128 + error.sigval)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            raise ChildProcessError(
+                f"process {rank} was killed by {name}; run the same command again to continue"
+            ) from error
+        if failure.local_rank:  # what process 0 says, it says here
+            _repeat(next(logs.rglob(f"{failure.local_rank}/stderr.log")))
+        sys.exit(failure.exitcode)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _repeat(log: Path) -> None:
+    """Print the error line with which a log ends, or else all of it."""
+    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    last = text.rpartition("\n")[2]
+    sys.stderr.write(f"{last if last.startswith('error:') else text}\n")

@@ -1,0 +1,127 @@
+"""Attention within each of several texts that lie end to end in one row, for models of Hugging Face.
+
+It is told where the texts lie by two keywords of the model's forward pass, `cu_seqlens` and `runs` (see
+`unpadded.unpad`). Without them it is `sdpa` with a padding mask, so that the model also takes padded batches.
+Attention weights are dropped out, but not by the CUDA kernel of half precision, which cannot.
+
+Shape suffixes: S texts, T tokens of all texts, N texts of a run (neighbours of one length), L tokens of each
+of them, A attention heads, D width of a head.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+NAME = "bertline_packed"
+
+Runs = tuple[tuple[int, int], ...]
+"""(texts, tokens of each) of every run of neighbours of one length."""
+
+
+def register() -> None:
+    """Make `NAME` an attention implementation of Hugging Face models."""
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, _mask)
+
+
+def _mask(*, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """Return the mask of a padded batch; where nothing is padded, `attend` sees to local layers itself."""
+    mask: Tensor | None = (
+        None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **kwargs)
+    )
+    return mask
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    cu_seqlens: Tensor | None = None,
+    runs: Runs | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Return what the queries [B, A, T, D] attend to, [B, T, A, D]; B is 1 if the texts lie end to end."""
+    if cu_seqlens is None or runs is None:
+        mask = _band(query, sliding_window) if attention_mask is None else attention_mask
+        kwargs |= {"scaling": scaling, "dropout": dropout}
+        return sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0], None
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    q_TAD, k_TAD, v_TAD = (states.transpose(1, 2)[0] for states in (query, key, value))
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    if _has_kernel(query):
+        output_TAD = attend_by_kernel(q_TAD, k_TAD, v_TAD, cu_seqlens, runs, scale, sliding_window)
+    else:
+        output_TAD = _attend_by_runs(q_TAD, k_TAD, v_TAD, runs, scale, sliding_window, dropout)
+    return output_TAD[None], None
+
+
+def _band(query: Tensor, window: int | None) -> Tensor | None:
+    """Return the mask [L, L] of tokens less than `window` apart, None where that is all of them."""
+    length = query.shape[2]
+    if window is None or length <= window:
+        return None
+    place_L = torch.arange(length, device=query.device)
+    return (place_L[:, None] - place_L).abs() < window
+
+
+def _attend_by_runs(
+    q_TAD: Tensor, k_TAD: Tensor, v_TAD: Tensor, runs: Runs, scale: float, window: int | None, dropout: float
+) -> Tensor:
+    """Attend by one call for each run, whose texts are a batch as they lie."""
+    sizes = [texts * length for texts, length in runs]
+    outputs = []
+    for run, *parts in zip(runs, *(torch.split(x, sizes) for x in (q_TAD, k_TAD, v_TAD)), strict=True):
+        q_NALD, k_NALD, v_NALD = (part.unflatten(0, run).transpose(1, 2) for part in parts)
+        mask = _band(q_NALD, window)
+        output_NALD = scaled_dot_product_attention(
+            q_NALD, k_NALD, v_NALD, attn_mask=mask, dropout_p=dropout, scale=scale
+        )
+        outputs.append(output_NALD.transpose(1, 2).flatten(0, 1))
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _has_kernel(query: Tensor) -> bool:
+    return (
+        query.is_cuda
+        and query.dtype in {torch.float16, torch.bfloat16}
+        and query.shape[3] % 8 == 0
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
+
+
+def attend_by_kernel(
+    q_TAD: Tensor,
+    k_TAD: Tensor,
+    v_TAD: Tensor,
+    cu_seqlens: Tensor,
+    runs: Runs,
+    scale: float,
+    window: int | None,
+) -> Tensor:
+    """Attend by one FlashAttention call for all texts, in half precision and with no dropout.
+
+    Its first versions took neither a scale nor a window: both are passed only where they change something.
+    """
+    longest, own_scale = max(length for _, length in runs), q_TAD.shape[2] ** -0.5
+    if scale != own_scale:
+        q_TAD = q_TAD * (scale / own_scale)
+    local: dict[str, Any] = {}
+    if window is not None and longest > window:
+        local["window_size"] = (window - 1, window - 1)
+    output = varlen_attn(q_TAD, k_TAD, v_TAD, cu_seqlens, cu_seqlens, longest, longest, **local)
+    assert isinstance(output, Tensor)
+    return output

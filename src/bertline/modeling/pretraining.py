@@ -1,0 +1,233 @@
+"""Learning from texts without labels: masked tokens, and next sentences with them, as a task.
+
+Source: Devlin et al., BERT, 2019. The vocabulary is only scored where a token is to be predicted: a hook
+hands the head of any architecture those states alone. The loss is the mean over the masked tokens of their
+cross-entropy (nats), plus, with next sentences, the cross-entropy of the pair each of them stands in: where
+the pairs of a batch are alike in length that is the paper's sum of two means, and it is the same however a
+batch is cut in parts.
+
+Does not guarantee that a lower loss makes a better classifier: benchmarks/adapt.py measures that.
+
+Shape suffixes: S sequences (texts, pairs, or windows of texts), T tokens of all of them, M masked tokens,
+V vocabulary, H width of the encoder.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from bertline.modeling.batches import Batch, Collate, sorted_order, training_order
+from bertline.modeling.distributed import World
+from bertline.modeling.draws import keys
+from bertline.modeling.masking import IGNORED, Masking
+from bertline.modeling.next_sentence import SpanPairs
+from bertline.modeling.token_kinds import TokenKinds
+from bertline.modeling.tokens import Tokens, spans
+from bertline.params.adapt import Params
+
+VALIDATION = 0  # an epoch that no training has: the mask is the same whenever validation is scored
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskedBatch(Batch):
+    """What of a batch is to be predicted.
+
+    `targets` int64 [M]: the hidden tokens. `places_M` int64: where they stand along the flattened states.
+    `masked_S` int64: how many each sequence has. `next_S` int64: NEXT, RANDOM or IGNORED.
+    """
+
+    places_M: torch.Tensor
+    masked_S: torch.Tensor
+    next_S: torch.Tensor
+
+    def to(self, device: torch.device) -> "MaskedBatch":
+        """Return the batch on `device`."""
+        names = ("places_M", "masked_S", "next_S")
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
+        batch = super().to(device)
+        assert isinstance(batch, MaskedBatch), "the base class keeps the type"
+        return replace(batch, **moved)
+
+
+class Pretraining:
+    """The `training.Task` of `adapt`; its rows are the sequences that have anything to predict.
+
+    Args:
+        splits: `train` and `validation`; labels are not looked at.
+        params: of the section adapt.
+        kinds: of the tokens' vocabulary.
+        max_length: tokens of a pair of spans, at most.
+        collate: makes the model's inputs from tokens.
+
+    Raises:
+        ValueError: there is nothing to predict, or there are no pairs to be made.
+    """
+
+    select_by = "loss"
+
+    def __init__(
+        self,
+        splits: Mapping[str, Tokens],
+        params: Params,
+        kinds: TokenKinds,
+        max_length: int,
+        collate: Collate,
+    ) -> None:
+        self._params, self._collate = params, collate
+        self._masking = Masking(kinds=kinds, share=params.masked, whole_words=params.whole_words)
+        paired = params.objective == "mlm_nsp"
+        self._pairs = {
+            name: SpanPairs(tokens, kinds, max_length) if paired else None for name, tokens in splits.items()
+        }
+        self._splits = splits
+        self._sequences = {name: _predictable(tokens, kinds) for name, tokens in splits.items()}
+
+    def __len__(self) -> int:
+        return len(self._sequences["train"])
+
+    def parameter_groups(self, model: PreTrainedModel) -> list[dict[str, Any]]:
+        """Return AdamW's groups: weight decay on matrices, none on biases and norms."""
+        trained = [each for each in model.parameters() if each.requires_grad]
+        return [
+            {
+                "params": [each for each in trained if each.ndim >= 2],
+                "weight_decay": self._params.weight_decay,
+                "scale": 1.0,
+            },
+            {"params": [each for each in trained if each.ndim < 2], "weight_decay": 0.0, "scale": 1.0},
+        ]
+
+    def start_epoch(self, model: PreTrainedModel, epoch: int) -> None:
+        """Switch dropout on."""
+        model.train()
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each batch: like lengths together, in random order."""
+        lengths = np.diff(self._splits["train"].offsets)[self._sequences["train"]]
+        return training_order(lengths, self._params.batch_size, seed=self._params.seed, epoch=epoch)
+
+    def batch(self, rows: np.ndarray, epoch: int) -> MaskedBatch:
+        """Return `rows`, paired and masked as `epoch` has it."""
+        return self._batch("train", rows, epoch)
+
+    def _batch(self, split: str, rows: np.ndarray, epoch: int) -> MaskedBatch:
+        sequences, pairs = self._sequences[split][rows], self._pairs[split]
+        keys_S = keys(self._params.seed, epoch, sequences)
+        if pairs is None:
+            tokens, next_S = _take(self._splits[split], sequences), np.full(len(rows), IGNORED)
+        else:
+            tokens, next_S = pairs(sequences, keys_S)
+        hidden_T, targets_T = self._masking(tokens, keys_S)
+        masked_T = targets_T != IGNORED
+        inputs = self._collate(replace(tokens, input_ids=hidden_T), np.arange(len(rows)))
+        place_T = _places(inputs, len(hidden_T))
+        return MaskedBatch(
+            inputs=inputs,
+            targets=torch.from_numpy(targets_T[masked_T]),
+            rows=rows,
+            places_M=torch.from_numpy(place_T[masked_T]),
+            masked_S=torch.from_numpy(np.add.reduceat(masked_T, tokens.offsets[:-1], dtype=np.int64)),
+            next_S=torch.from_numpy(next_S),
+        )
+
+    def weight(self, batch: Batch) -> float:
+        """Return the number of masked tokens of `batch`."""
+        return len(batch.targets) or 1e-9  # a pair cut short may have none; a batch of such has no loss
+
+    def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+        """Return the loss summed over masked tokens."""
+        assert isinstance(batch, MaskedBatch), "the batches of this task"
+        logits_MV, next_logits = _logits(model, batch)
+        total = cross_entropy(logits_MV, batch.targets, reduction="sum")
+        if next_logits is not None:
+            total = total + (_next_losses(next_logits, batch) * batch.masked_S).sum()
+        return total
+
+    @torch.inference_mode()
+    def validate(self, model: PreTrainedModel) -> dict[str, float]:
+        """Return loss, perplexity and accuracy on masked tokens and on next sentences; always of one mask."""
+        model.eval()
+        lengths = np.diff(self._splits["validation"].offsets)[self._sequences["validation"]]
+        sums, world = np.zeros(6), World.current()
+        for rows in sorted_order(lengths, 2 * self._params.batch_size):
+            own, counts = world.share(rows)
+            batch = self._batch("validation", own, VALIDATION).to(model.device)
+            logits_MV, next_logits = _logits(model, batch)
+            loss = cross_entropy(logits_MV, batch.targets, reduction="sum").item()
+            right = (logits_MV.argmax(1) == batch.targets).sum().item()
+            sums[:3] += counts * np.array([loss, right, len(batch.targets)])
+            if next_logits is not None:
+                next_loss = (_next_losses(next_logits, batch) * batch.masked_S).sum().item()
+                right = (next_logits.argmax(1) == batch.next_S).sum().item()
+                sums[3:] += counts * np.array([next_loss, right, (batch.next_S != IGNORED).sum().item()])
+        loss, right, masked, next_loss, next_right, pairs = world.total(sums).tolist()
+        scores = {
+            "loss": (loss + next_loss) / masked,
+            "perplexity": math.exp(loss / masked),
+            "masked_accuracy": right / masked,
+        }
+        return scores | ({"next_sentence_accuracy": next_right / pairs} if pairs else {})
+
+
+def _predictable(tokens: Tokens, kinds: TokenKinds) -> np.ndarray:
+    """Return the indices of the sequences of `tokens` that are more than special tokens, int64 [S]."""
+    found = np.flatnonzero(np.logical_or.reduceat(~kinds.special[tokens.input_ids], tokens.offsets[:-1]))
+    if not len(found):
+        raise ValueError("adapt: the texts have no token that the vocabulary knows; set tokenize.vocabulary")
+    return found
+
+
+def _take(tokens: Tokens, sequences: np.ndarray) -> Tokens:
+    starts, ends = tokens.offsets[sequences], tokens.offsets[sequences + 1]
+    places = spans(starts, ends)
+    return Tokens(
+        input_ids=tokens.input_ids[places],
+        offsets=np.concatenate([[0], (ends - starts).cumsum()]),
+        type_ids=None if tokens.type_ids is None else tokens.type_ids[places],
+    )
+
+
+def _places(inputs: dict[str, Any], tokens: int) -> np.ndarray:
+    """Return where each of `tokens` tokens stands along the flattened states, int64 [T]."""
+    if "attention_mask" not in inputs:  # end to end
+        return np.arange(tokens)
+    return np.flatnonzero(inputs["attention_mask"].numpy())
+
+
+def _logits(model: PreTrainedModel, batch: MaskedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the logits of masked tokens, float32 [M, V], and of next sentences [S, 2], if there are any."""
+    with (
+        torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"),
+        _only_masked(model.base_model, batch.places_M),
+    ):
+        output = model(**batch.inputs)
+    if "seq_relationship_logits" in output:
+        return output.prediction_logits.flatten(0, 1).float(), output.seq_relationship_logits.float()
+    return output.logits.flatten(0, 1).float(), None
+
+
+@contextmanager
+def _only_masked(encoder: nn.Module, places_M: torch.Tensor) -> Iterator[None]:
+    """Let `encoder` return the states of masked tokens only, [1, M, H]; what it pools stays."""
+
+    def pick(_module: nn.Module, _inputs: object, output: Any) -> Any:
+        output["last_hidden_state"] = output[0].flatten(0, 1)[places_M][None]
+        return output
+
+    hook = encoder.register_forward_hook(pick)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _next_losses(next_logits: torch.Tensor, batch: MaskedBatch) -> torch.Tensor:
+    return cross_entropy(next_logits, batch.next_S, ignore_index=IGNORED, reduction="none")
