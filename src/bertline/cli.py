@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from bertline.quality import commands as quarantine
+from bertline.tuning import commands as tuning
 
 
 class _OneLineErrors(TyperGroup):
@@ -38,6 +39,8 @@ app = typer.Typer(
     epilog='Examples: bertline predict "How far is the moon?"; bertline promote --dry-run; bertline rollback',
 )
 app.add_typer(quarantine.app, name="quarantine")
+app.command(epilog="Examples: bertline preset; bertline preset fast")(tuning.preset)
+app.command(epilog="Examples: bertline ablate --list; bertline ablate --tips cosine,lora-8")(tuning.ablate)
 
 
 @app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')
@@ -49,19 +52,25 @@ def predict(
         bool, typer.Option("--json", help="One JSON object a line, with every label.")
     ] = False,
 ) -> None:
-    """Classify texts with the champion, another version, or any model folder."""
+    """Classify texts with the champion, another version, or any model folder.
+
+    Of a multi-label model, prints all labels with a probability of at least 0.5, or none.
+    """
     folder = _folder(model, version)
+    from bertline.evaluation.predictions import THRESHOLD
     from bertline.serving.classifier import Classifier
 
     classifier = Classifier(folder)
     for text, probabilities in _classified(classifier, texts):
-        best = max(probabilities, key=lambda label: probabilities[label])
+        ranked = sorted(probabilities, key=lambda label: -probabilities[label])
+        labels = [label for label in ranked if probabilities[label] >= THRESHOLD]
+        answer = {"labels": labels} if classifier.multi_label else {"label": ranked[0]}
         if as_json:
-            print(
-                json.dumps({"text": text, "label": best, "probabilities": probabilities}, ensure_ascii=False)
-            )
+            print(json.dumps({"text": text, **answer, "probabilities": probabilities}, ensure_ascii=False))
         else:
-            print(f"{best}\t{probabilities[best]:.3f}\t{text}")
+            shown = labels if classifier.multi_label else ranked[:1]
+            chances = (f"{probabilities[label]:.3f}" for label in shown)
+            print(f"{', '.join(shown)}\t{', '.join(chances)}\t{text}")
 
 
 @app.command(epilog="Example: bertline fetch && dvc repro")

@@ -8,10 +8,12 @@ values make sense: that is what `validate` judges.
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from json.encoder import encode_basestring_ascii as _quote  # a third of the time of json.dumps
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -138,6 +140,24 @@ def count_labels(rows: pa.Table, *, multi_label: bool) -> Counter[str]:
             pc.split_pattern(pc.filter(labels, pc.not_equal(labels, "")), LABEL_SEPARATOR)
         )
     return Counter({each["values"]: each["counts"] for each in pc.value_counts(labels).to_pylist()})
+
+
+def split_labels(label: str) -> list[str]:
+    """Return the labels of a multi-label row, of which "" has none, by its `label`."""
+    return label.split(LABEL_SEPARATOR) if label else []
+
+
+def label_matrix(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return which of `classes` [C] each multi-label row bears: uint8 [N, C] of 0 and 1.
+
+    Raises:
+        KeyError: a row bears a label that is not among `classes`.
+    """
+    column = {label: i for i, label in enumerate(classes)}
+    matrix = np.zeros((len(labels), len(classes)), dtype=np.uint8)
+    for row, label in enumerate(labels):
+        matrix[row, [column[each] for each in split_labels(label)]] = 1
+    return matrix
 
 
 def inputs(rows: pa.Table) -> list[str | tuple[str, str]]:

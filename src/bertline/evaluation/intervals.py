@@ -2,7 +2,9 @@
 
 Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16. Rows in the same
 cell (expected, predicted) are interchangeable, so resampling N rows with replacement is one multinomial
-draw of N over the distinct cells: exact, and its cost does not grow with N.
+draw of N over the distinct cells: exact, and its cost does not grow with N. A cell of a multi-label target
+is what was expected and predicted of all labels at once, and as many cells as rows may be distinct (1,000
+resamples of 20,000 rows, nearly all of them different, by 60 labels: 1.3 s and 170 MB).
 
 The intervals speak of other test rows from the same source, not of another training seed or of drift.
 Percentile intervals are a little narrow when a class has only a handful of rows.
@@ -13,6 +15,8 @@ from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
+
+from bertline.evaluation.predictions import Targets
 
 Metric = Literal["accuracy", "macro_f1"]
 
@@ -40,76 +44,84 @@ class Settings(TypedDict):
 
 
 def interval(
-    expected: Integers,
-    predicted: Integers,
+    expected: Targets,
+    predicted: Targets,
     n_classes: int,
     metric: Metric,
     **settings: Unpack[Settings],
 ) -> Interval:
-    """Return `metric` of class indices `predicted` [N] against `expected` [N], with its interval.
+    """Return `metric` of `predicted` against `expected`, class indices [N] or multi-label [N, C].
 
     Macro-F1 is the mean F1 of the classes that occur in `expected` (scikit-learn's `f1_score` with
-    `labels=np.unique(expected)`); a resample that misses a rare class averages over the others.
+    `labels=np.unique(expected)`), 0 where none does; a resample that misses a rare class averages over the
+    others. Of a multi-label target, accuracy is the share of the rows that have all labels right.
     """
     return _bootstrap((expected, predicted), n_classes, metric, **settings)
 
 
 def paired_difference(
-    expected: Integers,
-    predicted_a: Integers,
-    predicted_b: Integers,
+    expected: Targets,
+    predicted_a: Targets,
+    predicted_b: Targets,
     n_classes: int,
     metric: Metric,
     **settings: Unpack[Settings],
 ) -> Interval:
-    """Return `metric` of a minus `metric` of b on the same rows, all [N]; both see the same resamples."""
+    """Return `metric` of a minus `metric` of b on the same rows; both see the same resamples."""
     return _bootstrap((expected, predicted_a, predicted_b), n_classes, metric, **settings)
 
 
 def _bootstrap(
-    rows: tuple[Integers, ...],
+    rows: tuple[Targets, ...],
     n_classes: int,
     metric: Metric,
     **settings: Unpack[Settings],
 ) -> Interval:
     n_rows = len(rows[0])
     assert n_rows > 0, "no rows to resample"
-    shape = (n_classes,) * len(rows)
-    distinct, counts = np.unique(np.ravel_multi_index(rows, shape), return_counts=True)
-    cells = np.unravel_index(distinct, shape)
-    value = _statistic(counts[np.newaxis], cells, n_classes, metric)
+    cells, counts = _distinct(rows, n_classes)
+    value = _statistic(counts[np.newaxis], cells, metric)
     resamples, confidence = settings["resamples"], settings["confidence"]
     draw = np.random.default_rng(settings["seed"])
-    chunk = max(1, _NUMBERS_AT_ONCE // (len(distinct) + 3 * n_classes))
+    chunk = max(1, _NUMBERS_AT_ONCE // (len(counts) + 3 * n_classes))
     statistics = np.empty(resamples)
     for start in range(0, resamples, chunk):
         drawn = draw.multinomial(n_rows, counts / n_rows, size=min(chunk, resamples - start))
-        statistics[start : start + chunk] = _statistic(drawn, cells, n_classes, metric)
+        statistics[start : start + chunk] = _statistic(drawn, cells, metric)
     low, high = np.quantile(statistics, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(value[0]), float(low), float(high))
 
 
-def _statistic(counts: Integers, cells: tuple[Integers, ...], n_classes: int, metric: Metric) -> Floats:
+def _distinct(rows: tuple[Targets, ...], n_classes: int) -> tuple[tuple[Floats, ...], Integers]:
+    """Return the K distinct cells, each of `rows` as 0s and 1s [K, C], and how many rows are in each [K]."""
+    if rows[0].ndim == 1:
+        shape = (n_classes,) * len(rows)
+        distinct, counts = np.unique(np.ravel_multi_index(rows, shape), return_counts=True)
+        return tuple(np.eye(n_classes)[cell] for cell in np.unravel_index(distinct, shape)), counts
+    bits = np.packbits(np.hstack(rows), axis=1)
+    _, first, counts = np.unique(bits, axis=0, return_index=True, return_counts=True)
+    return tuple(each[first].astype(np.float64) for each in rows), counts
+
+
+def _statistic(counts: Integers, cells: tuple[Floats, ...], metric: Metric) -> Floats:
     """Return the metric [R] of R resamples: of the one prediction, or of the first minus the second.
 
     `counts` [R, K] says how often each resample holds each of the K distinct cells: `cells` is
-    (expected [K], a [K]) or (expected [K], a [K], b [K]).
+    (expected, a) or (expected, a, b), each [K, C].
     """
     expected, *predictions = cells
-    scores = [_score(counts, expected, predicted, n_classes, metric) for predicted in predictions]
+    scores = [_score(counts, expected, predicted, metric) for predicted in predictions]
     return scores[0] if len(scores) == 1 else scores[0] - scores[1]
 
 
-def _score(
-    counts: Integers, expected: Integers, predicted: Integers, n_classes: int, metric: Metric
-) -> Floats:
+def _score(counts: Integers, expected: Floats, predicted: Floats, metric: Metric) -> Floats:
     weights = counts.astype(np.float64)  # whole numbers: sums are exact, in whatever order BLAS takes them
-    right = expected == predicted
     if metric == "accuracy":
+        right = (expected == predicted).all(axis=1)
         return np.asarray(weights[:, right].sum(axis=1) / weights.sum(axis=1))
-    one_hot = np.eye(n_classes)
-    hits = weights[:, right] @ one_hot[expected[right]]  # [R, C], as the next three
-    actual = weights @ one_hot[expected]
-    claimed = weights @ one_hot[predicted]
+    hits = weights @ (expected * predicted)  # [R, C], as the next two
+    actual = weights @ expected
+    claimed = weights @ predicted
     f1 = 2 * hits / np.maximum(actual + claimed, 1)
-    return np.asarray(f1.sum(axis=1) / (actual > 0).sum(axis=1))  # an absent class has no hits: its F1 is 0
+    # An absent class has no hits: its F1 is 0.
+    return np.asarray(f1.sum(axis=1) / np.maximum((actual > 0).sum(axis=1), 1))

@@ -1,5 +1,8 @@
 """The evaluation in one picture: scores with intervals, confusion matrix, calibration and training curves.
 
+Of a multi-label target, F1 by label takes the place of the confusion matrix: with several labels a row,
+there is no telling which was taken for which.
+
 Guarantees: the same numbers and library versions draw the same bytes. Reads no file and opens no window.
 """
 
@@ -73,8 +76,11 @@ def draw(candidate: Predictions, baseline: Predictions, metrics: dict[str, Any],
         figure.text(
             0.975, 0.952, f"{rows:,} test rows, {classes} classes", fontsize=12, color=MUTED, ha="right"
         )
-        _confusion(figure.add_subplot(grid[0, 0]), candidate)
-        _scores(figure.add_subplot(grid[0, 1]), metrics)
+        if candidate.multi_label:
+            _labels(figure.add_subplot(grid[0, 0]), metrics["classes"])
+        else:
+            _confusion(figure.add_subplot(grid[0, 0]), candidate)
+        _scores(figure.add_subplot(grid[0, 1]), metrics, multi_label=candidate.multi_label)
         _reliability(figure.add_subplot(grid[1, 0]), candidate, baseline)
         inner = GridSpecFromSubplotSpec(1, 2, subplot_spec=grid[1, 1], width_ratios=(1.4, 1), wspace=0.32)
         _loss(figure.add_subplot(inner[0]), curves)
@@ -96,7 +102,7 @@ def _confusion(axes: Axes, candidate: Predictions) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    names = [name if len(name) <= 11 else f"{name[:5]}…{name[-5:]}" for name in candidate.classes]
+    names = [_short(name) for name in candidate.classes]
     axes.set_xticks(range(n_classes), names)
     longest = max(map(len, names))
     axes.tick_params(labelsize=9 if longest > 8 else 11)
@@ -113,7 +119,32 @@ def _confusion(axes: Axes, candidate: Predictions) -> None:
         axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=11)
 
 
-def _scores(axes: Axes, metrics: dict[str, Any]) -> None:
+def _labels(axes: Axes, classes: dict[str, dict[str, float]]) -> None:
+    """Draw the F1 of the labels that occur, the weakest on top, with the number of their rows."""
+    occurring = [(row["f1"], label, int(row["support"])) for label, row in classes.items() if row["support"]]
+    shown = sorted(occurring)[:MAX_ANNOTATED]
+    bars = axes.barh(range(len(shown)), [f1 for f1, _, _ in shown], height=0.62, color=CANDIDATE, alpha=0.85)
+    counts = [f"{f1:.0%}  {rows:,} row{'s' if rows > 1 else ''}" for f1, _, rows in shown]
+    axes.bar_label(bars, counts, padding=6, color=INK, fontsize=10)
+    axes.set_yticks([])
+    for place, (_, label, _) in enumerate(shown):
+        axes.text(-0.015, place, _short(label, 31), ha="right", va="center", color=MUTED, fontsize=10)
+    axes.set_ylim(max(len(shown), 4) - 0.4, -0.6)  # four at least, so that two labels are not two blocks
+    axes.set_xlim(-0.25, 1.3)  # room for the names and the counts
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis="x")
+    axes.spines[:].set_visible(False)
+    axes.set_title(
+        "F1 by label" + (f": the weakest {len(shown)} of {len(occurring)}" if occurring[len(shown) :] else "")
+    )
+
+
+def _short(name: str, limit: int = 11) -> str:
+    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[-(limit // 2) :]}"
+
+
+def _scores(axes: Axes, metrics: dict[str, Any], *, multi_label: bool) -> None:
     lows = []
     for place, metric in enumerate(("accuracy", "macro_f1")):
         for offset, model, color in ((-0.17, "candidate", CANDIDATE), (0.17, "baseline", BASELINE)):
@@ -137,7 +168,8 @@ def _scores(axes: Axes, metrics: dict[str, Any]) -> None:
     left = max(0.0, min(0.9, min(lows) - 0.8 * (1 - min(lows))))  # room for the labels
     axes.set_xlim(left, 1 + 0.03 * (1 - left))
     axes.set_ylim(1.5, -0.6)
-    axes.set_yticks([0, 1], ["accuracy", "macro-F1"], color=INK, fontsize=12)
+    names = ["exact match" if multi_label else "accuracy", "macro-F1"]
+    axes.set_yticks([0, 1], names, color=INK, fontsize=12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
@@ -158,7 +190,10 @@ def _reliability(axes: Axes, candidate: Predictions, baseline: Predictions) -> N
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid()
     axes.set_title("Reliability: is 90% sure right 90% of the time?")
-    axes.set_xlabel("probability of the predicted class (dot size: share of rows)")
+    what, which = (
+        ("answer, label or not", "answers") if candidate.multi_label else ("predicted class", "rows")
+    )
+    axes.set_xlabel(f"probability of the {what} (dot size: share of {which})")
     axes.set_ylabel("share that is right")
     axes.legend(loc="upper left", labelcolor=INK)
 

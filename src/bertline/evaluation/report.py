@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bertline.corpus.rows import split_labels
 from bertline.evaluation.curves import Curves
 from bertline.evaluation.label_issues import LabelIssues
-from bertline.evaluation.predictions import Predictions
+from bertline.evaluation.predictions import Predictions, decode
 
 MISTAKES = 20
 ISSUES = 30
@@ -22,12 +23,12 @@ CHARACTERS = 280
 
 @dataclass(frozen=True)
 class Mistake:
-    """A row whose predicted class is not the expected one."""
+    """A row whose predicted class is not the expected one, or, as joined labels, whose classes are not."""
 
     text: str
     expected: str
     predicted: str
-    probability: float
+    probability: float  # how sure the model was; multi-label: of the wrong decision it was surest of
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,16 @@ def render(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters["cut"] = _cut
+    environment.filters |= {"cut": _cut, "labels": split_labels}
     return environment.get_template("report.html.j2").render(
         metrics=metrics,
-        classes=sorted(metrics["classes"].items(), key=lambda item: (item[1]["f1"], item[0])),
+        multi_label=candidate.multi_label,
+        classes=sorted(
+            metrics["classes"].items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"], item[0])
+        ),
         picture=base64.b64encode(png).decode("ascii"),
         mistakes=most_confident_mistakes(candidate, texts),
-        wrong=int((candidate.predicted != candidate.expected).sum()),
+        wrong=int((~candidate.right).sum()),
         slices=slices_by_length(candidate, texts),
         issues=issues,
         found=sum(issues.found.values()),
@@ -77,23 +81,24 @@ def most_confident_mistakes(
 ) -> list[Mistake]:
     """Return the mistakes with the highest probability: where the model, or the label, is most wrong."""
     confidence = predictions.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predictions.predicted != predictions.expected)
+    if predictions.multi_label:  # of a wrong decision; a right one differs less from what was expected
+        confidence = np.abs(predictions.probabilities - predictions.expected).max(axis=1)
+    wrong = np.flatnonzero(~predictions.right)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+    expected, predicted = (
+        decode(targets[worst], predictions.classes)
+        for targets in (predictions.expected, predictions.predicted)
+    )
     return [
-        Mistake(
-            text=_cut(texts[i]),
-            expected=predictions.classes[predictions.expected[i]],
-            predicted=predictions.classes[predictions.predicted[i]],
-            probability=float(confidence[i]),
-        )
-        for i in worst
+        Mistake(_cut(texts[i]), actual, answer, float(confidence[i]))
+        for i, actual, answer in zip(worst, expected, predicted, strict=True)
     ]
 
 
 def slices_by_length(predictions: Predictions, texts: Sequence[str]) -> list[Slice]:
     """Return up to four slices of the rows by the quartiles of their texts' lengths in characters."""
     lengths = np.array([len(text) for text in texts])
-    right = predictions.predicted == predictions.expected
+    right = predictions.right
     quartile = np.searchsorted(np.quantile(lengths, [0.25, 0.5, 0.75]), lengths, side="left")
     return [
         Slice(int(lengths[part].min()), int(lengths[part].max()), int(part.sum()), float(right[part].mean()))

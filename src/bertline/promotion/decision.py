@@ -2,14 +2,16 @@
 
 A pure function: no files, no registry, the same verdict every time. A difference counts by the lower end of
 its paired-bootstrap interval: what the data can support, not the point estimate. The gates speak of the rows
-they saw; they do not guarantee that next week's rows look alike.
+they saw; they do not guarantee that next week's rows look alike. A multi-label row is right where all its
+labels are.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from bertline.evaluation.intervals import Integers, Interval, Settings, interval, paired_difference
+from bertline.evaluation.intervals import Interval, Settings, interval, paired_difference
 from bertline.evaluation.predictions import Predictions, check_same_rows
 from bertline.params.promote import Params
 
@@ -50,32 +52,30 @@ def decide(
     for other in others:
         check_same_rows(candidate, other)
     # A champion may know other classes than the candidate: compare over the union.
-    classes = np.array(sorted({*candidate.classes, *(each for other in others for each in other.classes)}))
-    expected = np.searchsorted(classes, candidate.classes)[candidate.expected]
-    mine, *theirs = (np.searchsorted(classes, each.classes)[each.predicted] for each in (candidate, *others))
+    classes = sorted({each for model in (candidate, *others) for each in model.classes})
+    mine, *theirs = (each.over(classes) for each in (candidate, *others))
     gates = (
-        _accuracy(params, expected, mine, len(classes)),
-        _gain(params, _difference(params, expected, mine, theirs[0], len(classes))),
-        _no_loss(params, expected, mine, theirs[1], len(classes)) if champion else _no_champion(params),
+        _accuracy(params, mine),
+        _gain(params, _difference(params, mine, theirs[0])),
+        _no_loss(params, mine, theirs[1]) if champion else _no_champion(params),
     )
     return Verdict(promote=all(gate.passed for gate in gates), gates=gates)
 
 
-def mcnemar(expected: Integers, predicted_a: Integers, predicted_b: Integers) -> float:
-    """Return the exact two-sided p-value of McNemar's test that a and b are right equally often.
+def mcnemar(right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_]) -> float:
+    """Return the exact two-sided p-value of McNemar's test that a and b are right [N] equally often.
 
     Source: McNemar, Psychometrika 12 (1947), in its exact form: under the null hypothesis the rows on which
     exactly one of the two is right are fair coin flips.
     """
     from scipy.stats import binomtest  # here, because it takes longer to import than all else to run
 
-    a, b = predicted_a == expected, predicted_b == expected
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def _accuracy(params: Params, expected: Integers, predicted: Integers, n_classes: int) -> Gate:
-    accuracy = interval(expected, predicted, n_classes, "accuracy", **_settings(params))
+def _accuracy(params: Params, mine: Predictions) -> Gate:
+    accuracy = interval(mine.expected, mine.predicted, len(mine.classes), "accuracy", **_settings(params))
     return Gate(
         name="accuracy",
         passed=accuracy.value >= params.min_accuracy,
@@ -85,8 +85,10 @@ def _accuracy(params: Params, expected: Integers, predicted: Integers, n_classes
     )
 
 
-def _difference(params: Params, expected: Integers, a: Integers, b: Integers, n_classes: int) -> Interval:
-    return paired_difference(expected, a, b, n_classes, "macro_f1", **_settings(params))
+def _difference(params: Params, a: Predictions, b: Predictions) -> Interval:
+    return paired_difference(
+        a.expected, a.predicted, b.predicted, len(a.classes), "macro_f1", **_settings(params)
+    )
 
 
 def _settings(params: Params) -> Settings:
@@ -104,15 +106,15 @@ def _gain(params: Params, gain: Interval) -> Gate:
     )
 
 
-def _no_loss(params: Params, expected: Integers, mine: Integers, champions: Integers, n_classes: int) -> Gate:
-    change = _difference(params, expected, mine, champions, n_classes)
+def _no_loss(params: Params, mine: Predictions, champions: Predictions) -> Gate:
+    change = _difference(params, mine, champions)
     return Gate(
         name="no loss to champion",
         passed=change.low >= -params.max_loss_to_champion,
         value=change.low,
         allowed=-params.max_loss_to_champion,
         reason=f"macro-F1 minus the champion's {_show(change, '+')}; the lower end must reach "
-        f"{-params.max_loss_to_champion:+g} (McNemar's p = {mcnemar(expected, mine, champions):.3g})",
+        f"{-params.max_loss_to_champion:+g} (McNemar's p = {mcnemar(mine.right, champions.right):.3g})",
     )
 
 

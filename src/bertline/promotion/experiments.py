@@ -14,8 +14,10 @@ from dvc.repo import Repo
 from bertline.promotion.git import git
 
 
-def commit_experiment(root: Path, files: Iterable[str], message: str) -> str:
+def commit_experiment(root: Path, files: Iterable[str], message: str, name: str | None = None) -> str:
     """Commit tracked files as they stand, `files` and outputs DVC does not cache; return the commit.
+
+    Without a `name`, it is named after its content; an experiment of that name and HEAD is replaced.
 
     Raises:
         ValueError: git cannot do it; the message is its own.
@@ -31,5 +33,5 @@ def commit_experiment(root: Path, files: Iterable[str], message: str) -> str:
         git(root, "add", "--force", "--", *files, *uncached, *filter(None, new.split("\0")), index=index)
         tree = git(root, "write-tree", index=index)
     commit = git(root, "commit-tree", "-p", head, "-m", message, tree)
-    git(root, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/run-{tree[:7]}", commit)
+    git(root, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name or f'run-{tree[:7]}'}", commit)
     return commit

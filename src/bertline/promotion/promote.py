@@ -25,7 +25,12 @@ PREDICTIONS = Path("data", "predictions")
 TEST_ROWS = Path("data", "splits", "test.parquet")
 _JUDGED = Path(".bertline", "judgement.json")
 # A judgement is made by these modules of ours.
-_CODE = ("promotion/decision.py", "promotion/scoring.py", "evaluation/intervals.py")
+_CODE = (
+    "promotion/decision.py",
+    "promotion/scoring.py",
+    "evaluation/intervals.py",
+    "evaluation/predictions.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

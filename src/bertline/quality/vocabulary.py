@@ -18,25 +18,27 @@ AT_ONCE = 1_000  # texts whose tokens are in memory
 MUCH = 0.01  # unknown tokens: English text on an English vocabulary has under 0.0001 of them, Chinese 0.65
 
 
-def measure_tokens(tokenizer: Tokenizer, sample: pa.Table) -> dict[str, Fact]:
+def measure_tokens(tokenizer: Tokenizer, max_length: int | None, sample: pa.Table) -> dict[str, Fact]:
     """Return the shares `unknown_tokens`, of all tokens but the special ones, and `truncated`, of all texts.
 
     Args:
-        tokenizer: as `load_tokenizer` gives it, cutting at `tokenize.max_length` tokens. What is cut off is
-            not looked at.
+        tokenizer: as `load_tokenizer` gives it, cutting and padding nothing.
+        max_length: tokens from which on a text counts as truncated; None if texts are read whole, whatever
+            their length: then `truncated` is no fact.
         sample: with at least the columns text and text_pair of `ROWS`, no text null.
     """
     unknown_id = _unknown_id(tokenizer)
     tokens = unknown = cut = 0
     for start in range(0, len(sample), AT_ONCE):
         for encoding in tokenizer.encode_batch_fast(inputs(sample.slice(start, AT_ONCE))):
-            tokens += len(encoding.ids) - sum(encoding.special_tokens_mask)
-            unknown += 0 if unknown_id is None else encoding.ids.count(unknown_id)
-            cut += bool(encoding.overflowing)
-    return {
-        "unknown_tokens": _unknown(unknown / max(tokens, 1)),
-        "truncated": _truncated(cut / max(len(sample), 1), tokenizer),
-    }
+            ids = encoding.ids
+            tokens += len(ids) - sum(encoding.special_tokens_mask)
+            unknown += 0 if unknown_id is None else ids.count(unknown_id)
+            cut += max_length is not None and len(ids) > max_length
+    facts = {"unknown_tokens": _unknown(unknown / max(tokens, 1))}
+    if max_length is not None:
+        facts["truncated"] = _truncated(cut / max(len(sample), 1), max_length)
+    return facts
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:
@@ -53,14 +55,14 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 
 def _unknown(share: float) -> Fact:
     found = f"{_percent(share)} of the tokens are unknown to the tokenizer"
-    advice = ": its vocabulary was not made for this text; choose another tokenize.weights"
+    advice = (
+        ": its vocabulary was not made for this text; choose another tokenize.weights, "
+        "or train a tokenizer on it (tokenize.vocabulary)"
+    )
     return Fact(share, found + advice * (share >= MUCH))
 
 
-def _truncated(share: float, tokenizer: Tokenizer) -> Fact:
-    if tokenizer.truncation is None:
-        return Fact(share)
-    longest = tokenizer.truncation["max_length"]
+def _truncated(share: float, longest: int) -> Fact:
     return Fact(
         share,
         f"{_percent(share)} of the texts are longer than {longest} tokens and are cut there "

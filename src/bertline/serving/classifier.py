@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bertline.modeling.batches import model_inputs, sorted_order
+from bertline.modeling.batches import collate_padded, pool, sorted_order, windows
+from bertline.modeling.cutting import Cutter
 from bertline.modeling.encoder import load_classifier
-from bertline.modeling.tokens import encode, load_tokenizer
+from bertline.modeling.tokens import Tokens
 
 
 class Classifier:
@@ -21,7 +22,7 @@ class Classifier:
     Args:
         folder: holds config.json, model.safetensors, tokenizer.json and bertline.json.
         threads: CPU threads of the process.
-        batch_size: texts a forward pass.
+        batch_size: texts a forward pass, or windows of long texts.
 
     Raises:
         ValueError: `folder` is not such a folder.
@@ -29,15 +30,22 @@ class Classifier:
 
     def __init__(self, folder: Path, *, threads: int = 1, batch_size: int = 64) -> None:
         try:
-            max_length = json.loads((folder / "bertline.json").read_text("utf-8"))["max_length"]
+            about = json.loads((folder / "bertline.json").read_text("utf-8"))
         except FileNotFoundError:
             raise ValueError(
                 f"there is no model in {folder}; `dvc repro finetune` trains models/candidate"
             ) from None
         torch.set_num_threads(threads)
         self._model = load_classifier(folder)
-        self._tokenizer = load_tokenizer(folder, max_length)
+        self._collate = collate_padded(self._model.config)
+        self._cutter = Cutter(
+            folder,
+            max_length=about["max_length"],
+            long_texts=about.get("long_texts", "head"),  # older models do not say it
+            stride=about.get("stride", 0),
+        )
         self._batch_size = batch_size
+        self.multi_label: bool = self._model.config.problem_type == "multi_label_classification"
         self.labels: tuple[str, ...] = tuple(
             self._model.config.id2label[i] for i in range(self._model.num_labels)
         )
@@ -45,12 +53,14 @@ class Classifier:
     def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
         """Return the probability of each label, float32 [texts, labels], columns in the order of `labels`.
 
-        A text is a string, or the two strings of a sentence pair.
+        A text is a string, or the two strings of a sentence pair. Probabilities of a multi-label model are
+        each on its own, those of another add up to 1; of a long text's windows the logits are averaged.
         """
-        tokens = encode(self._tokenizer, texts)
-        result = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        tokens = self._cutter.encode(texts)
+        sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)
+        logits_SC = torch.empty(len(sequences), len(self.labels))
         with torch.inference_mode():
-            for rows in sorted_order(tokens.lengths, self._batch_size):
-                logits_BC = self._model(**model_inputs(tokens, rows, self._model.config)).logits
-                result[rows] = logits_BC.float().softmax(dim=1).numpy()
-        return result
+            for each in sorted_order(sequences.lengths, self._batch_size):
+                logits_SC[each] = self._model(**self._collate(sequences, each)).logits.float()
+        logits_BC = pool(logits_SC, windows(tokens, np.arange(len(tokens))))
+        return (logits_BC.sigmoid() if self.multi_label else logits_BC.softmax(dim=1)).numpy()
