@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := $(if $(shell command -v flock),flock .venv.lock,)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test lint bench ui setup lock
+.PHONY: help run test lint bench ablate ui setup lock
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
 
@@ -24,7 +24,11 @@ lint: setup  ## ruff, mypy and the import contracts
 bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.drivers
 	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.time_to_accuracy
 	@$(BIN)/python -m benchmarks.data
+
+ablate: setup  ## try the tips on fine-tuning one by one on your data, each run a DVC experiment
+	@$(BIN)/bertline ablate
 
 ui: setup  ## start a Prefect server on loopback, whose page shows every run
 	@$(BIN)/prefect server start --host 127.0.0.1

@@ -1,0 +1,53 @@
+"""What a change of settings gains, from trainings in pairs that share their seed.
+
+The interval says what other seeds would give, not what other validation rows would: all runs are scored on
+the same rows, and the best epoch of each was chosen on them. Few seeds make it wide, as they must.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+CONFIDENCE = 0.95
+
+Verdict = Literal["helps", "hurts", "not shown"]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A mean difference and its interval, which is infinite for a single pair."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the interval lies on one side of zero."""
+        if self.low > 0:
+            return "helps"
+        return "hurts" if self.high < 0 else "not shown"
+
+
+def paired_gain(changed: Sequence[float], base: Sequence[float]) -> Gain:
+    """Return the gain of `changed` over `base`, whose scores at one place share a seed.
+
+    The interval is Student's t for the mean of the differences ("The probable error of a mean", 1908): it
+    takes them as independent and about normal.
+
+    Raises:
+        ValueError: there is no pair, or a score lacks its partner.
+    """
+    differences = [mine - theirs for mine, theirs in zip(changed, base, strict=True)]
+    if not differences:
+        raise ValueError("a gain needs at least one pair of scores")
+    mean = fmean(differences)
+    if len(differences) == 1:
+        return Gain(mean=mean, low=-math.inf, high=math.inf)
+    from scipy.stats import t
+
+    factor = float(t.ppf((1 + CONFIDENCE) / 2, df=len(differences) - 1))
+    half = factor * stdev(differences) / math.sqrt(len(differences))
+    return Gain(mean=mean, low=mean - half, high=mean + half)

@@ -1,0 +1,133 @@
+"""The ablation ledger: tips on fine-tuning tried one by one on the user's data, with several seeds.
+
+Every run is a DVC experiment named ablate-TIP-seed-N, on the tokens of the user's own model; scores are those
+on the validation split, and the test split is never read. A run that is finished is not run again, and one
+that was killed continues. Seeds are the outer loop: an interruption leaves a fair, shorter comparison.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import TypedDict
+
+from bertline.params.adapt import Params as Adapt
+from bertline.params.finetune import Params as Finetune
+from bertline.params.loading import load_params
+from bertline.tuning.editing import Value
+from bertline.tuning.gains import Gain, paired_gain
+from bertline.tuning.tips import Tip
+from bertline.tuning.workplace import FOLDER, Workplace
+
+METRICS = ("macro_f1", "accuracy")
+BASE = Tip("base", {})
+
+
+class Entry(TypedDict):
+    """What is remembered of a run; no scores: it is not finished. No minutes: DVC had it in its cache."""
+
+    name: str
+    minutes: float | None
+    scores: dict[str, float] | None
+    commit: str | None
+
+
+class Ledger:
+    """The runs of this checkout, kept in .bertline/ablation/ledger.json."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        params = place.checkout / "params.yaml"
+        self._finetune, self._adapt = load_params(Finetune, params), load_params(Adapt, params)
+        self._path = place.root / FOLDER / "ledger.json"
+        self._entries: dict[str, Entry] = (
+            json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
+        )
+        self.errors: dict[str, str] = {}
+
+    def run(self, tips: Sequence[Tip], seeds: int, tell: Callable[[str], None]) -> None:
+        """Run the params as they are and with each tip, with each of `seeds` seeds; `tell` gets a line a run.
+
+        A tip that fails is left out, with its error in `errors`.
+
+        Raises:
+            ValueError: the params as they are cannot be trained with.
+        """
+        runs = [(tip, seed) for seed in range(seeds) for tip in (BASE, *tips)]
+        for number, (tip, seed) in enumerate(runs, start=1):
+            if tip.name in self.errors:
+                continue
+            try:
+                entry = self._run(tip, seed)
+            except ValueError as error:
+                if tip is BASE:
+                    raise
+                self.errors[tip.name] = str(error)
+                tell(f"{number} of {len(runs)}: {tip.name} failed: {error}")
+                continue
+            tell(f"{number} of {len(runs)}: {entry['name']}: {_shown(entry)}{self._left(runs[number:])}")
+
+    def gain(self, tip: Tip, seeds: int, metric: str) -> Gain | None:
+        """Return the gain of `tip` over the params as they are, by the seeds that both are finished with."""
+        pairs = [
+            (mine[f"validation_{metric}"], theirs[f"validation_{metric}"])
+            for seed in range(seeds)
+            if (mine := self._entry(tip, seed)["scores"]) and (theirs := self._entry(BASE, seed)["scores"])
+        ]
+        return paired_gain(*zip(*pairs, strict=True)) if pairs else None
+
+    def minutes(self, tip: Tip, seeds: int) -> float | None:
+        """Return the minutes a run took, on average; None where DVC had all of them in its cache."""
+        minutes = [
+            entry["minutes"]
+            for seed in range(seeds)
+            if (entry := self._entry(tip, seed))["scores"] and entry["minutes"] is not None
+        ]
+        return fmean(minutes) if minutes else None
+
+    def _run(self, tip: Tip, seed: int) -> Entry:
+        changes = self._changes(tip, seed)
+        entry = self._entry(tip, seed)
+        if entry["scores"] is not None:
+            return entry
+        start, worked = time.monotonic(), True
+        try:
+            result = self._place.run(entry["name"], changes)
+            worked = result.trained
+            entry["scores"], entry["commit"] = result.scores, result.commit
+        finally:  # an interrupted run continues, and its minutes add up
+            if worked:
+                entry["minutes"] = (entry["minutes"] or 0.0) + (time.monotonic() - start) / 60
+            self._entries[self._place.key(changes)] = entry
+            self._write()
+        return entry
+
+    def _entry(self, tip: Tip, seed: int) -> Entry:
+        name = f"ablate-{tip.name}-seed-{self._finetune.seed + seed}"
+        new = Entry(name=name, minutes=None, scores=None, commit=None)
+        return self._entries.get(self._place.key(self._changes(tip, seed)), new)
+
+    def _changes(self, tip: Tip, seed: int) -> Mapping[str, Value]:
+        seeds: dict[str, Value] = {"finetune.seed": self._finetune.seed + seed}
+        if tip.changes.get("adapt.objective", self._adapt.objective) != "none":
+            seeds["adapt.seed"] = self._adapt.seed + seed
+        return {**tip.changes, **seeds}
+
+    def _left(self, runs: Sequence[tuple[Tip, int]]) -> str:
+        """Say how long the rest takes, if a run takes as long as those before."""
+        done = [entry["minutes"] for entry in self._entries.values() if entry["minutes"] and entry["scores"]]
+        left = sum(
+            self._entry(tip, seed)["scores"] is None for tip, seed in runs if tip.name not in self.errors
+        )
+        return f"; about {left * fmean(done):.0f} minutes left" if left and done else ""
+
+    def _write(self) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self._entries, indent=2) + "\n", "utf-8")
+        new.replace(self._path)
+
+
+def _shown(entry: Entry) -> str:
+    assert entry["scores"] is not None
+    scores = "  ".join(f"{metric} {entry['scores'][f'validation_{metric}']:.3f}" for metric in METRICS)
+    return f"{scores}, " + ("cached" if entry["minutes"] is None else f"{entry['minutes']:.1f} minutes")

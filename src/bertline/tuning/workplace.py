@@ -1,0 +1,165 @@
+"""A second checkout of the project, in which trainings run as DVC experiments.
+
+Guarantees that the user's own checkout is not touched, whenever this is interrupted: not its params.yaml,
+dvc.lock and outputs, nor HEAD, index and work tree (`dvc exp run` stashes, detaches HEAD and resets, even
+with --temp). Code and params are those of the moment it was opened, so people may go on working. It stays, so
+that what was killed continues from its crash checkpoint. The test split is not in it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile, takewhile
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from bertline.params.loading import load_params
+from bertline.params.tokenize import Params as Tokenize
+from bertline.promotion.experiments import commit_experiment
+from bertline.promotion.git import git
+from bertline.tuning.editing import Value, edit
+
+FOLDER = Path(".bertline", "ablation")
+LOG = FOLDER / "log.txt"
+STAGES = ("adapt", "finetune")
+_SUMMARY = Path("reports", "finetune", "summary.json")
+_CHANGING = ("params.yaml", "dvc.lock", "*.dvc")  # what may differ from HEAD where a run can be rebuilt
+
+
+@dataclass(frozen=True)
+class Result:
+    """The validation scores of an experiment, its commit, and whether anything had to be trained for it."""
+
+    scores: dict[str, float]
+    commit: str
+    trained: bool
+
+
+class Workplace:
+    """The checkout under `.bertline/ablation/`, brought to the state of the user's.
+
+    Raises:
+        ValueError: git or DVC cannot do it; the message is their own.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.checkout, self._log = root, root / FOLDER / "checkout", root / LOG
+        head = git(root, "rev-parse", "HEAD")
+        if (self.checkout / ".git").exists():
+            git(self.checkout, "checkout", "--quiet", "--force", "--detach", head)
+        else:
+            git(root, "worktree", "add", "--force", "--detach", str(self.checkout), head)
+        changed = git(
+            root, "ls-files", "--modified", "--others", "--exclude-standard", "-z", "--", *_CHANGING
+        )
+        for name in filter(None, changed.split("\0")):
+            if (root / name).exists():
+                (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(root / name, self.checkout / name)
+        self._params = (self.checkout / "params.yaml").read_text("utf-8")
+        code = git(self.checkout, "rev-parse", "HEAD:src", "HEAD:dvc.yaml")
+        self._inputs = [code, self._forget_evaluation(), self._link_models()]
+        cache = _dvc(root, self._log, "cache", "dir").strip()
+        _dvc(self.checkout, self._log, "config", "--local", "cache.dir", cache)
+        _dvc(self.checkout, self._log, "checkout", "--force", "data/tokens")
+
+    def key(self, changes: Mapping[str, Value]) -> str:
+        """Return what the result of these changes depends on, as a hash: equal keys give equal bits."""
+        document = YAML(typ="safe").load(edit(self._params, changes))
+        inputs = json.dumps([self._inputs, [document[stage] for stage in STAGES]], sort_keys=True)
+        return hashlib.sha256(inputs.encode()).hexdigest()
+
+    def run(self, name: str, changes: Mapping[str, Value]) -> Result:
+        """Train with `changes` to the params, and save that as the DVC experiment `name`.
+
+        Raises:
+            ValueError: the training failed; the message is its own.
+        """
+        (self.checkout / "params.yaml").write_text(edit(self._params, changes), "utf-8")
+        said = _dvc(self.checkout, self._log, "repro", "--single-item", *STAGES)
+        commit = commit_experiment(self.checkout, ["dvc.lock"], f"{name}: {dict(changes)}", name)
+        scores = json.loads((self.checkout / _SUMMARY).read_text("utf-8"))
+        return Result(scores=scores, commit=commit, trained="Running stage" in said)
+
+    def _forget_evaluation(self) -> object:
+        """Take the evaluation of the user's own model out of dvc.lock; return what it says of the tokens.
+
+        An experiment would show those scores as its own.
+        """
+        path, yaml = self.checkout / "dvc.lock", YAML()
+        lock = yaml.load(path)
+        lock["stages"].pop("evaluate", None)
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(lock, file)
+        return json.loads(json.dumps(lock["stages"]["tokenize"]["outs"]))
+
+    def _link_models(self) -> list[list[object]]:
+        """Link the models that git does not hold: a teacher, and the encoder; return their files."""
+        others = ("ls-files", "--others", "-z", "--", "models")
+        for name in filter(None, git(self.checkout, *others).split("\0")):
+            if (self.checkout / name).is_symlink():
+                (self.checkout / name).unlink()
+        stages = YAML(typ="safe").load(self.checkout / "dvc.yaml")["stages"].values()
+        outs = tuple(f"{out}/" for stage in stages for out in stage["outs"])
+        links = []
+        for name in filter(None, git(self.root, *others).split("\0")):
+            if not name.startswith(outs):
+                (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.checkout / name).symlink_to(self.root / name)
+                about = (self.root / name).stat()
+                links.append([name, about.st_size, about.st_mtime_ns])
+        weights = load_params(Tokenize, self.checkout / "params.yaml").weights
+        if (self.root / weights).is_dir() and not (self.checkout / weights).exists():
+            (self.checkout / weights).symlink_to(self.root / weights)
+        return links
+
+
+def bring_tokens_up_to_date(root: Path) -> None:
+    """Run the stages up to `tokenize` in `root`, where anything changed; ValueError if one fails."""
+    (root / LOG).write_bytes(b"")
+    _dvc(root, root / LOG, "repro", "tokenize")
+
+
+def _dvc(root: Path, log: Path, *arguments: str) -> str:
+    """Run dvc with the code of `root` and return what was printed; also at the end of `log`.
+
+    An interruption reaches it, and is waited for: as SIGINT, because DVC keeps its locks at a SIGTERM.
+
+    Raises:
+        ValueError: it failed; the message is that of the stage.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    env = os.environ | {"PATH": path, "PYTHONPATH": str(root / "src"), "DVC_NO_ANALYTICS": "1"}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    with log.open("ab+") as file:
+        start = file.seek(0, os.SEEK_END)
+        process = subprocess.Popen(
+            command, cwd=root, env=env, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
+        file.seek(start)
+        said = file.read().decode("utf-8", errors="replace")
+    if process.returncode != 0:
+        raise ValueError(_explain(said.splitlines()))
+    return said
+
+
+def _explain(lines: Sequence[str]) -> str:
+    """Return the stage's own `error: ...` lines, or the end of the output if it said none."""
+    own = takewhile(
+        lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
+        dropwhile(lambda line: not line.startswith("error: "), lines),
+    )
+    return "\n".join(own).removeprefix("error: ") or "\n".join([*lines][-5:])
