@@ -21,6 +21,7 @@ class Lengths:
     """Stands in for a network: a toy model has none."""
 
     labels = ("long", "short")
+    multi_label = False
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "model.txt").exists():
@@ -100,6 +101,25 @@ def test_predict_reads_lines_and_writes_json(project: Path) -> None:
     answers = [json.loads(line) for line in shown.splitlines()]
     assert [answer["label"] for answer in answers] == ["short", "long"]
     assert answers[0]["probabilities"] == {"long": 0.0, "short": 1.0}
+
+
+def test_predict_of_a_multi_label_model_prints_all_labels_from_one_half_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lengths, "multi_label", True)
+    chances = {"hi": [0.5, 0.9], "a long text": [0.7, 0.2], "?": [0.49, 0.1]}
+    monkeypatch.setattr(
+        Lengths, "probabilities", lambda _, texts: np.array([chances[text] for text in texts])
+    )
+    model = ("--model", "models/candidate")
+    assert bertline("predict", *model, stdin="hi\na long text\n?\n").splitlines() == [
+        "short, long\t0.900, 0.500\thi",
+        "long\t0.700\ta long text",
+        "\t\t?",
+    ]
+    answers = [json.loads(line) for line in bertline("predict", *model, "--json", *chances).splitlines()]
+    assert [answer["labels"] for answer in answers] == [["short", "long"], ["long"], []]
+    assert answers[2]["probabilities"] == {"long": 0.49, "short": 0.1}
 
 
 def test_predict_before_any_promotion_says_what_to_do(project: Path) -> None:

@@ -103,7 +103,7 @@ def set_epochs(root: Path, epochs: int) -> None:
     """Change the one parameter that the toy model depends on."""
     path = root / "params.yaml"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join(f"  epochs: {epochs}" if "epochs:" in line else line for line in lines) + "\n")
+    path.write_text("\n".join(f"  epochs: {epochs}" if " epochs:" in line else line for line in lines) + "\n")
 
 
 def reproduce(root: Path) -> None:

@@ -45,3 +45,28 @@ def test_every_row_is_in_one_bin_and_a_bin_holds_its_confidences():
 def test_full_confidence_belongs_to_the_last_bin():
     bins = reliability(np.array([0, 0]), np.array([[1.0, 0.0], [0.96, 0.04]]))
     assert bins.rows.tolist() == [2]
+
+
+def test_multi_label_numbers_are_those_of_one_binary_answer_per_row_and_label():
+    random = np.random.default_rng(3)
+    probabilities = random.random((200, 4)).astype(np.float32)
+    expected = (random.random((200, 4)) < probabilities).astype(np.uint8)
+    by_label = [metrics.log_loss(expected[:, i], probabilities[:, i].astype(float)) for i in range(4)]
+    assert log_loss(expected, probabilities) == pytest.approx(np.mean(by_label), rel=1e-5)
+    bins = reliability(expected, probabilities)
+    assert bins.rows.sum() == 800
+    assert bins.confidence.min() >= 0.5
+    right = (probabilities >= 0.5) == expected
+    assert (bins.rows * bins.accuracy).sum() == pytest.approx(right.sum())
+
+
+def test_multi_label_calibration_error_worked_by_hand():
+    # Surely yes and right, surely no and wrong: both 0.9 sure, right half of the time.
+    error = calibration_error(np.array([[1, 1]]), np.array([[0.9, 0.1]]))
+    assert error == pytest.approx(0.4)
+
+
+def test_a_probability_of_one_half_predicts_the_label():
+    half = np.array([[0.5]], dtype=np.float32)
+    assert reliability(np.array([[1]]), half).accuracy.tolist() == [1]
+    assert reliability(np.array([[0]]), half).accuracy.tolist() == [0]

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from bertline.evaluation.intervals import Interval, interval, paired_difference
@@ -92,3 +94,90 @@ def test_pairing_is_narrower_than_the_difference_of_independent_samples():
     paired = paired_difference(expected, b, a, 3, "accuracy", **SETTINGS)
     alone = interval(expected, a, 3, "accuracy", **SETTINGS)
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
+
+
+def _label_rows(rows: int, labels: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return expected and two predictions: some rows without a label, one with all, a label that is rare."""
+    random = np.random.default_rng(seed)
+    shares = np.linspace(0.5, 0.04, labels)
+    expected = (random.random((rows, labels)) < shares).astype(np.uint8)
+    expected[0], expected[1] = 1, 0
+    a, b = (np.where(random.random((rows, labels)) < noise, 1 - expected, expected) for noise in (0.1, 0.15))
+    return expected, a, b
+
+
+def _subset_accuracy_and_macro_f1(expected: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    present = np.flatnonzero(expected.any(axis=0))
+    f1 = f1_score(expected, predicted, labels=present, average="macro", zero_division=0)
+    return float(accuracy_score(expected, predicted)), float(f1)
+
+
+def _resampled_one_by_one(
+    expected: np.ndarray, *predictions: np.ndarray, resamples: int = 600
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both metrics [resamples], or their differences, of rows drawn with replacement."""
+    random = np.random.default_rng(99)
+    found = []
+    for _ in range(resamples):
+        rows = random.integers(len(expected), size=len(expected))
+        scores = []
+        for predicted in predictions:
+            truth, said = expected[rows], predicted[rows]
+            f1 = [
+                2 * (t & s).sum() / (t.sum() + s.sum())
+                for t, s in zip(truth.T, said.T, strict=True)
+                if t.any()
+            ]
+            scores.append(((truth == said).all(axis=1).mean(), np.mean(f1)))
+        found.append(np.subtract(*scores) if len(scores) == 2 else scores[0])
+    return tuple(np.array(found).T)
+
+
+@given(st.integers(1, 60), st.integers(2, 9), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_multi_label_values_are_those_of_scikit_learn(rows, labels, seed):
+    random = np.random.default_rng(seed)
+    expected, predicted = random.integers(2, size=(2, rows, labels), dtype=np.uint8)
+    expected[:, 0] = 0  # a label that does not occur
+    expected[0, 1] = 1
+    reference = _subset_accuracy_and_macro_f1(expected, predicted)
+    for metric, value in zip(("accuracy", "macro_f1"), reference, strict=True):
+        found = interval(expected, predicted, labels, metric, **{**SETTINGS, "resamples": 100})
+        assert found.value == pytest.approx(value, abs=1e-12)
+        assert 0 <= found.low <= found.high <= 1
+
+
+@pytest.mark.parametrize("labels", [2, 12])
+def test_multi_label_resamples_equal_resampled_rows_scored_one_by_one(labels):
+    expected, a, b = _label_rows(200, labels, seed=labels)
+    settings = {"resamples": 4000, "confidence": 0.9, "seed": 2}
+    alone, paired = _resampled_one_by_one(expected, a), _resampled_one_by_one(expected, a, b)
+    for metric, scores, differences in zip(("accuracy", "macro_f1"), alone, paired, strict=True):
+        found = interval(expected, a, labels, metric, **settings)
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.05, 0.95])), abs=0.012)
+        found = paired_difference(expected, a, b, labels, metric, **settings)
+        ends = tuple(np.quantile(differences, [0.05, 0.95]))
+        assert (found.low, found.high) == pytest.approx(ends, abs=0.015)
+
+
+def test_one_label_a_row_has_the_same_accuracy_and_f1_in_either_form():
+    expected, predicted = _rows(400, 5, 0.8, seed=3)
+    one_hot = np.eye(5, dtype=np.uint8)
+    for metric in ("accuracy", "macro_f1"):
+        single = interval(expected, predicted, 5, metric, **SETTINGS)
+        multi = interval(one_hot[expected], one_hot[predicted], 5, metric, **SETTINGS)
+        assert multi.value == pytest.approx(single.value, abs=1e-12)
+        assert (multi.low, multi.high) == pytest.approx((single.low, single.high), abs=0.02)
+
+
+def test_multi_label_chunks_do_not_change_the_interval(monkeypatch):
+    expected, a, b = _label_rows(300, 8, seed=4)
+    whole = paired_difference(expected, a, b, 8, "macro_f1", **SETTINGS)
+    monkeypatch.setattr("bertline.evaluation.intervals._NUMBERS_AT_ONCE", 1000)
+    assert paired_difference(expected, a, b, 8, "macro_f1", **SETTINGS) == whole
+
+
+def test_rows_without_any_label_have_a_macro_f1_of_zero_and_may_be_right():
+    none = np.zeros((5, 3), dtype=np.uint8)
+    assert interval(none, none, 3, "macro_f1", **SETTINGS) == Interval(0, 0, 0)
+    assert interval(none, none, 3, "accuracy", **SETTINGS) == Interval(1, 1, 1)

@@ -7,7 +7,7 @@ from tiny import write_params
 
 from bertline.corpus.rows import read_rows
 from bertline.evaluation.label_issues import find_label_issues
-from bertline.evaluation.predictions import Predictions
+from bertline.evaluation.predictions import Predictions, decode, encode
 from bertline.modeling.baseline import predict_out_of_fold
 from bertline.params.baseline import Params
 from bertline.stages.ingest import ingest
@@ -135,5 +135,81 @@ def test_rows_of_a_single_class_give_none(rows: int):
         classes=("a", "b"),
         expected=np.zeros(rows, dtype=np.int64),
         probabilities=np.tile(np.array([[0.2, 0.8]], dtype=np.float32), (rows, 1)),
+    )
+    assert find_label_issues(predictions).num_rows == 0
+
+
+@pytest.fixture(scope="module")
+def changed_sets(trec: pa.Table) -> tuple[set[int], Predictions]:
+    """Rows of one to three questions and all their labels: in which one was added or taken away."""
+    random = np.random.default_rng(0)
+    texts, labels = trec["text"].to_pylist(), trec["label"].to_pylist()
+    classes = tuple(sorted(set(labels)))
+    chosen = [
+        random.choice(len(texts), random.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), replace=False).tolist()
+        for _ in range(QUESTIONS)
+    ]
+    expected = np.zeros((QUESTIONS, len(classes)), dtype=np.uint8)
+    for row, parts in enumerate(chosen):
+        expected[row, [classes.index(labels[i]) for i in parts]] = 1
+    rows = random.permutation(QUESTIONS)[:CHANGED]
+    expected[rows, random.integers(len(classes), size=CHANGED)] ^= 1
+    probabilities = predict_out_of_fold(
+        [" ".join(texts[i] for i in parts) for parts in chosen],
+        decode(expected, classes),
+        [f"{i:032x}" for i in range(QUESTIONS)],
+        PARAMS,
+        multi_label=True,
+    )
+    ids = [str(i) for i in range(QUESTIONS)]
+    predictions = Predictions(ids=ids, classes=classes, expected=expected, probabilities=probabilities)
+    return set(rows.tolist()), predictions
+
+
+def test_most_labels_that_were_added_or_taken_away_are_found(changed_sets: tuple[set[int], Predictions]):
+    rows, predictions = changed_sets
+    found = find_label_issues(predictions)["row"].to_pylist()
+    assert len(rows & set(found)) / CHANGED > 0.5  # measured on eight draws: 0.62 to 0.78
+    assert len(rows & set(found)) / len(found) > 0.09  # measured: 0.13 to 0.16, where 0.03 were changed
+    assert len(rows & set(found[:30])) / 30 > 0.25  # measured: 0.37 to 0.57
+
+
+def test_what_is_suggested_of_a_row_is_what_the_model_says_of_each_label_it_doubts(
+    changed_sets: tuple[set[int], Predictions],
+):
+    predictions = changed_sets[1]
+    found = find_label_issues(predictions)
+    rows = found["row"].to_numpy()
+    given, suggested = (
+        encode(found[name].to_pylist(), predictions.classes, multi_label=True)
+        for name in ("given", "suggested")
+    )
+    assert given.tolist() == predictions.expected[rows].tolist()
+    doubted = given != suggested
+    assert doubted.any(axis=1).all()
+    assert (suggested[doubted] == predictions.predicted[rows][doubted]).all()
+    assert found["score"].to_pylist() == sorted(found["score"].to_pylist())
+    assert len(set(rows.tolist())) == len(rows)
+
+
+def test_a_label_too_many_and_one_too_few_are_found_in_one_row():
+    sure = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (20, 1))
+    predictions = Predictions(
+        ids=[str(i) for i in range(41)],
+        classes=("a", "b"),
+        expected=np.array([[1, 0], [0, 1]] * 20 + [[1, 0]], dtype=np.uint8),
+        probabilities=np.vstack([sure, np.array([[0.02, 0.97]], dtype=np.float32)]),
+    )
+    assert find_label_issues(predictions).to_pylist() == [
+        {"row": 40, "given": "a", "suggested": "b", "score": pytest.approx(0.02)}
+    ]
+
+
+def test_labels_that_all_rows_or_none_have_are_not_doubted():
+    predictions = Predictions(
+        ids=["x"] * 30,
+        classes=("all", "none"),
+        expected=np.tile(np.array([[1, 0]], dtype=np.uint8), (30, 1)),
+        probabilities=np.tile(np.array([[0.2, 0.8]], dtype=np.float32), (30, 1)),
     )
     assert find_label_issues(predictions).num_rows == 0

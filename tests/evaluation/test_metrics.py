@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from bertline.evaluation.metrics import Accuracy, MacroF1, MatthewsCorrelation, PerClass, per_class, scores
+from bertline.evaluation.metrics import (
+    Accuracy,
+    MacroF1,
+    MatthewsCorrelation,
+    MicroF1,
+    PerClass,
+    per_class,
+    scores,
+)
 from bertline.evaluation.predictions import Predictions
 
 
@@ -55,7 +63,7 @@ def test_a_class_without_rows_has_scores_of_zero_and_leaves_the_macro_mean_alone
     assert scores(predictions)["macro_f1"] == 1
 
 
-@pytest.mark.parametrize("metric", [Accuracy, MacroF1, MatthewsCorrelation, PerClass])
+@pytest.mark.parametrize("metric", [Accuracy, MacroF1, MicroF1, MatthewsCorrelation, PerClass])
 def test_modules_are_evaluate_metrics_that_say_what_they_measure(
     metric: type[evaluate.Metric], tmp_path: Path
 ):
@@ -84,3 +92,65 @@ assert scores(p)["accuracy"] == 1 and per_class(p)["y"]["recall"] == 1
     offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
     subprocess.run([sys.executable, "-c", script], env=os.environ | home | offline, check=True)
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.fixture(params=[2, 6, 40])
+def label_sets(request: pytest.FixtureRequest) -> Predictions:
+    labels = request.param
+    random = np.random.default_rng(labels)
+    expected = (random.random((400, labels)) < 0.15).astype(np.uint8)
+    expected[0], expected[1] = 1, 0
+    return Predictions(
+        ids=[str(i) for i in range(400)],
+        classes=tuple(f"{i:02}" for i in range(labels)),
+        expected=expected,
+        probabilities=random.beta(1 + 2 * expected, 2).astype(np.float32),
+    )
+
+
+def test_multi_label_scores_are_those_of_scikit_learn(label_sets: Predictions):
+    expected, predicted = label_sets.expected, label_sets.predicted
+    found = scores(label_sets)
+    assert 0 < found.pop("calibration_error") < 1
+    assert found == {
+        "accuracy": pytest.approx((expected == predicted).all(axis=1).mean()),
+        "macro_f1": pytest.approx(reference.f1_score(expected, predicted, average="macro")),
+        "micro_f1": pytest.approx(reference.f1_score(expected, predicted, average="micro")),
+        "log_loss": pytest.approx(
+            np.mean(
+                [
+                    reference.log_loss(one, chance.astype(np.float64))
+                    for one, chance in zip(expected.T, label_sets.probabilities.T, strict=True)
+                ]
+            )
+        ),
+    }
+
+
+def test_multi_label_scores_by_label_are_those_of_scikit_learn(label_sets: Predictions):
+    found = per_class(label_sets)
+    assert list(found) == list(label_sets.classes)
+    columns = reference.precision_recall_fscore_support(
+        label_sets.expected, label_sets.predicted, average=None, zero_division=0
+    )
+    for name, column in zip(("precision", "recall", "f1", "support"), columns, strict=True):
+        assert [row[name] for row in found.values()] == pytest.approx(column)
+
+
+def test_a_label_that_no_row_has_leaves_the_multi_label_macro_mean_alone(label_sets: Predictions):
+    wider = label_sets.over((*label_sets.classes, "z"))
+    wider.probabilities[:, -1] = 0.9  # said of every row, true of none
+    assert per_class(wider)["z"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert scores(wider)["macro_f1"] == scores(label_sets)["macro_f1"]
+    assert scores(wider)["micro_f1"] < scores(label_sets)["micro_f1"]
+
+
+def test_rows_without_any_label_can_be_scored():
+    predictions = Predictions(
+        ids=["a", "b"],
+        classes=("x", "y"),
+        expected=np.zeros((2, 2), dtype=np.uint8),
+        probabilities=np.array([[0.1, 0.2], [0.1, 0.9]], dtype=np.float32),
+    )
+    found = scores(predictions)
+    assert (found["accuracy"], found["macro_f1"], found["micro_f1"]) == (0.5, 0, 0)

@@ -10,6 +10,8 @@ from bertline.evaluation.predictions import (
     Predictions,
     align,
     check_same_rows,
+    decode,
+    encode,
     read_predictions,
     write_predictions,
 )
@@ -98,3 +100,73 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path):
         read_predictions(tmp_path / "text.parquet")
     with pytest.raises(ValueError, match="does not hold predictions"):
         read_predictions(tmp_path / "table.parquet")
+
+
+@pytest.fixture
+def label_sets() -> Predictions:
+    """No label, one, two, all."""
+    return Predictions(
+        ids=["a", "b", "c", "d"],
+        classes=("HUM", "LOC", "NUM"),
+        expected=np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]], dtype=np.uint8),
+        probabilities=np.array(
+            [[0.1, 0.2, 0.49], [0.1, 0.5, 0.2], [0.9, 0.6, 0.7], [1, 0.5, 0.9]], dtype=np.float32
+        ),
+    )
+
+
+def test_the_shape_of_the_expected_labels_says_what_they_are(
+    predictions: Predictions, label_sets: Predictions
+):
+    assert not predictions.multi_label
+    assert label_sets.multi_label
+    assert label_sets.predicted.tolist() == [[0, 0, 0], [0, 1, 0], [1, 1, 1], [1, 1, 1]]
+    assert label_sets.right.tolist() == [True, True, False, True]
+    assert predictions.right.tolist() == (predictions.predicted == predictions.expected).tolist()
+
+
+def test_label_sets_read_back_to_the_same_bits(label_sets: Predictions, tmp_path: Path):
+    write_predictions(label_sets, tmp_path / "p.parquet")
+    back = read_predictions(tmp_path / "p.parquet")
+    assert (back.ids, back.classes, back.multi_label) == (label_sets.ids, label_sets.classes, True)
+    assert (back.expected.dtype, back.probabilities.dtype) == (np.uint8, np.float32)
+    assert back.expected.tobytes() == label_sets.expected.tobytes()
+    assert back.probabilities.tobytes() == label_sets.probabilities.tobytes()
+
+
+def test_label_sets_are_written_as_in_a_table_of_rows(label_sets: Predictions, tmp_path: Path):
+    write_predictions(label_sets, tmp_path / "p.parquet")
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table["label"].to_pylist() == ["", "LOC", "HUM\x1fNUM", "HUM\x1fLOC\x1fNUM"]
+    assert table["prediction"].to_pylist() == ["", "LOC", *["HUM\x1fLOC\x1fNUM"] * 2]
+
+
+def test_encoding_undoes_decoding(predictions: Predictions, label_sets: Predictions):
+    for each in (predictions, label_sets):
+        labels = decode(each.expected, each.classes)
+        found = encode(labels, each.classes, multi_label=each.multi_label)
+        assert found.tolist() == each.expected.tolist()
+        with pytest.raises(KeyError, match="ODD"):
+            encode(["ODD"], each.classes, multi_label=each.multi_label)
+
+
+@pytest.mark.parametrize("fixture", ["predictions", "label_sets"])
+def test_more_classes_change_neither_labels_nor_answers(fixture: str, request: pytest.FixtureRequest):
+    before = request.getfixturevalue(fixture)
+    after = before.over(("ABBR", "HUM", "LOC", "MISC", "NUM"))
+    check_same_rows(before, after)
+    assert decode(after.predicted, after.classes) == decode(before.predicted, before.classes)
+    assert (after.probabilities[:, [0, 3]] == 0).all()
+
+
+def test_label_sets_that_differ_are_refused(label_sets: Predictions):
+    expected = label_sets.expected.copy()
+    expected[0, 0] = 1
+    with pytest.raises(ValueError, match="different labels"):
+        check_same_rows(label_sets, dataclasses.replace(label_sets, expected=expected))
+
+
+def test_a_single_label_is_not_the_same_as_a_set_of_one(predictions: Predictions):
+    one_hot = np.eye(3, dtype=np.uint8)[predictions.expected]
+    with pytest.raises(ValueError, match="different labels"):
+        check_same_rows(predictions, dataclasses.replace(predictions, expected=one_hot))

@@ -167,3 +167,71 @@ def test_texts_of_one_length_are_one_slice():
     (only,) = slices_by_length(predictions, ["same"] * 80)
     assert (only.low, only.high, only.rows) == (4, 4, 80)
     assert only.accuracy == (predictions.predicted == predictions.expected).mean()
+
+
+def _label_sets(classes: tuple[str, ...], seed: int, rows: int = 80) -> Predictions:
+    """Return rows with any number of labels, the first with none; the last label does not occur."""
+    random = np.random.default_rng(0)
+    expected = (random.random((rows, len(classes))) < 0.3).astype(np.uint8)
+    expected[:, -1] = expected[0] = 0
+    probabilities = np.random.default_rng(seed).beta(1 + 2 * expected, 3 - 2 * expected)
+    ids = [str(i) for i in range(rows)]
+    return Predictions(
+        ids=ids, classes=classes, expected=expected, probabilities=probabilities.astype(np.float32)
+    )
+
+
+def _sets_page(classes: tuple[str, ...], texts: list[str], issues: LabelIssues | None = None) -> str:
+    candidate, baseline = _label_sets(classes, 1), _label_sets(classes, 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    png = draw(candidate, baseline, metrics, CURVES)
+    return render(metrics, candidate, texts, issues or _issues(texts), png, CURVES)
+
+
+@pytest.mark.parametrize("labels", [2, 6, 60])
+def test_the_multi_label_picture_is_1600_by_1000_and_the_same_bytes_every_time(labels: int):
+    classes = tuple(f"{i:02} $x^{{$ with a name that is rather long" for i in range(labels))
+    candidate, baseline = _label_sets(classes, 1), _label_sets(classes, 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    first, second = (draw(candidate, baseline, metrics, CURVES) for _ in range(2))
+    assert first == second
+    assert (int.from_bytes(first[16:20]), int.from_bytes(first[20:24])) == (1600, 1000)
+
+
+def test_rows_that_all_have_no_label_can_be_drawn():
+    predictions = _label_sets(("a", "b"), 1)
+    predictions.expected[:] = 0
+    metrics = summarize(predictions, predictions, resamples=100, confidence=0.95, seed=1)
+    assert draw(predictions, predictions, metrics, CURVES)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_multi_label_page_speaks_of_labels_not_of_confusion():
+    page = _sets_page(("a", "b", "c"), ["text"] * 80)
+    assert "Exact match" in page
+    assert "Micro-F1" in page
+    assert not re.search("confusion|Matthews", page, re.IGNORECASE)
+    by_class = page[page.index("By class") : page.index("Most confident mistakes")]
+    assert re.findall('<span class="tag">(.)</span>', by_class)[-1] == "c"  # without rows: not the weakest
+
+
+def test_every_label_of_a_mistake_or_a_doubtful_row_is_a_tag_of_its_own_and_escaped():
+    page = _sets_page((EVIL, "b", "c"), [EVIL] * 80, _issues([EVIL] * 3, f"{EVIL}\x1fb", EVIL))
+    assert "<script" not in page
+    assert "\x1f" not in page
+    assert page.count('<span class="tag">b</span>') >= 3
+    assert '<span class="none">none</span>' in page
+
+
+def test_multi_label_mistakes_come_by_their_surest_wrong_answer():
+    predictions = Predictions(
+        ids=["1", "2", "3", "4"],
+        classes=("a", "b"),
+        expected=np.array([[1, 0], [0, 0], [1, 1], [0, 1]], dtype=np.uint8),
+        probabilities=np.array([[0.9, 0.6], [0.2, 0.1], [0.05, 0.3], [0.99, 0.8]], dtype=np.float32),
+    )
+    found = most_confident_mistakes(predictions, ["one", "two", "three", "four"])
+    assert [(each.text, each.expected, each.predicted, round(each.probability, 2)) for each in found] == [
+        ("four", "b", "a\x1fb", 0.99),
+        ("three", "a\x1fb", "", 0.95),
+        ("one", "a", "a\x1fb", 0.6),
+    ]

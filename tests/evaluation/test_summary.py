@@ -45,3 +45,24 @@ def test_models_on_other_rows_are_not_compared():
     baseline = dataclasses.replace(_predictions(2), ids=[f"other {i}" for i in range(120)])
     with pytest.raises(ValueError, match="different rows"):
         summarize(candidate, baseline, **SETTINGS)
+
+
+def test_a_multi_label_summary_has_micro_f1_in_the_place_of_mcc():
+    random = np.random.default_rng(1)
+    expected = (random.random((120, 3)) < 0.4).astype(np.uint8)
+    candidate, baseline = (
+        dataclasses.replace(
+            _predictions(1),
+            expected=expected,
+            probabilities=(0.7 * expected + random.random((120, 3)) * noise).clip(0, 1).astype(np.float32),
+        )
+        for noise in (0.6, 0.9)
+    )
+    found = summarize(candidate, baseline, **SETTINGS)
+    single = summarize(_predictions(1), _predictions(2), **SETTINGS)
+    assert list(found) == list(single)
+    assert set(single["candidate"]) - set(found["candidate"]) == {"mcc"}
+    assert set(found["candidate"]) - set(single["candidate"]) == {"micro_f1"}
+    for metric in ("accuracy", "macro_f1"):
+        row = found["difference"]
+        assert 0 < row[f"{metric}_low"] < row[metric] < row[f"{metric}_high"]

@@ -8,25 +8,46 @@ import numpy as np
 import pytest
 from tiny import CLASSES, make_texts
 
+from bertline.modeling.cutting import Cutter, load_tokenizer
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
-from bertline.modeling.tokens import TokenizedSplit, encode, load_tokenizer, read_split
+from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
+from bertline.modeling.weights import fingerprint
 from bertline.params.finetune import Params
 
 PARAMS = Params(
     seed=1,
+    restarts=1,
     epochs=2,
+    patience=None,
+    select_by="macro_f1",
     batch_size=8,
+    micro_batch=None,
+    gradient_checkpointing=False,
     learning_rate=3e-3,
-    weight_decay=0.01,
+    schedule="linear",
     warmup=0.1,
+    weight_decay=0.01,
     max_grad_norm=1.0,
+    loss="cross_entropy",
+    focal_gamma=2.0,
+    class_weights="none",
     label_smoothing=0.0,
+    r_drop=0.0,
+    distillation=0.0,
+    temperature=2.0,
+    layers=None,
     layer_decay=1.0,
     reinit_layers=0,
     frozen_layers=None,
-    select_by="macro_f1",
+    unfreeze_epochs=0,
+    cache_activations=False,
+    lora_rank=None,
+    averaging=None,
+    unpadded=True,
     device="auto",
     threads=1,
+    processes=1,
+    sharding="replicate",
     checkpoint_every=5,
 )
 
@@ -38,7 +59,8 @@ def tokenized(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> C
     ) -> TokenizedSplit:
         """Write (text or pair, label) rows as a split of at most 32 tokens each, and read it."""
         path = tmp_path_factory.mktemp("tokens") / "split.arrow"
-        encoded = encode(load_tokenizer(tiny_encoder, 32), [text for text, _ in rows])
+        cutter = Cutter(tiny_encoder, max_length=32, long_texts="head", stride=0)
+        encoded = cutter.encode([text for text, _ in rows])
         ids = pack_ids([f"{i:032x}" for i in range(len(rows))])
         write_split(path, [Chunk(ids, encoded, np.array([classes.index(label) for _, label in rows]))])
         return read_split(path)
@@ -58,3 +80,19 @@ def params() -> Callable[..., Params]:
         return replace(PARAMS, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def manifest(tiny_encoder: Path) -> Manifest:
+    return Manifest(
+        weights=str(tiny_encoder),
+        weights_sha256=fingerprint(tiny_encoder),
+        max_length=32,
+        long_texts="head",
+        stride=0,
+        own_tokenizer=False,
+        vocabulary=load_tokenizer(tiny_encoder).get_vocab_size(),
+        special_ids={"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4},
+        multi_label=False,
+        classes=CLASSES,
+    )

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from bertline.modeling.baseline import Baseline, fit_baseline, load_baseline, predict_out_of_fold
 from bertline.params.baseline import Params
@@ -159,3 +161,73 @@ def test_where_the_other_folds_hold_no_two_classes_there_is_nothing_to_fit(
 def test_it_imports_no_torch():
     script = "import sys, bertline.modeling.baseline; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+SETS = {
+    "who wrote it and where": "HUM\x1fLOC",
+    "where is the tower": "LOC",
+    "who is the queen": "HUM",
+    "hello there": "",
+    "who asked how many and where": "HUM\x1fLOC\x1fNUM",
+    "how many of them": "NUM",
+}
+
+
+def _fit_sets(labels: dict[str, str] = SETS) -> Baseline:
+    return fit_baseline(list(labels), list(labels.values()), PARAMS, multi_label=True)
+
+
+def test_multi_label_probabilities_are_those_of_scikit_learns_one_against_the_rest():
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    one_vs_rest = OneVsRestClassifier(LogisticRegression(C=10.0, max_iter=1000))
+    targets = MultiLabelBinarizer().fit_transform(
+        [text.split("\x1f") if text else [] for text in SETS.values()]
+    )
+    pipeline = make_pipeline(vectorizer, one_vs_rest).fit(list(SETS), targets)
+    fitted = _fit_sets()
+    assert (fitted.labels, fitted.multi_label) == (("HUM", "LOC", "NUM"), True)
+    np.testing.assert_allclose(fitted.probabilities(NEW), pipeline.predict_proba(NEW), atol=1e-6)
+
+
+def test_a_saved_multi_label_model_loads_to_exactly_the_same_probabilities(tmp_path: Path):
+    fitted = _fit_sets(
+        SETS | {"a label of every row": "ALL"} | {text: f"ALL\x1f{label}" for text, label in SETS.items()}
+    )
+    fitted.save(tmp_path)
+    loaded = load_baseline(tmp_path)
+    assert (loaded.labels, loaded.multi_label) == (fitted.labels, True)
+    assert loaded.probabilities(NEW).tobytes() == fitted.probabilities(NEW).tobytes()
+
+
+def test_a_label_of_all_rows_is_always_predicted():
+    fitted = _fit_sets({text: f"ALL\x1f{label}" if label else "ALL" for text, label in SETS.items()})
+    assert fitted.labels[0] == "ALL"
+    assert (fitted.probabilities(NEW)[:, 0] == 1).all()
+    np.testing.assert_array_equal(fitted.probabilities(NEW)[:, 1:], _fit_sets().probabilities(NEW))
+
+
+@pytest.mark.parametrize(("label", "found"), [("", "no label"), ("HUM", "only the label 'HUM'")])
+def test_fewer_than_two_labels_are_an_error(label: str, found: str):
+    with pytest.raises(ValueError, match=f"the training rows have {found}; at least two are needed"):
+        _fit_sets(dict.fromkeys(SETS, label))
+
+
+def test_multi_label_out_of_fold_probabilities_are_those_of_a_fit_to_the_other_folds():
+    texts, labels = list(SETS) * 2, list(SETS.values()) * 2
+    folds = [i % 2 for i in range(6)] + [1 - i % 2 for i in range(6)]
+    ids = [_content_id(fold, i) for i, fold in enumerate(folds)]
+    found = predict_out_of_fold(texts, labels, ids, PARAMS, multi_label=True)
+    for fold in (0, 1):
+        outside, inside = ([i for i in range(12) if (folds[i] == fold) == which] for which in (False, True))
+        fitted = fit_baseline(
+            [texts[i] for i in outside], [labels[i] for i in outside], PARAMS, multi_label=True
+        )
+        assert found[inside].tobytes() == fitted.probabilities([texts[i] for i in inside]).tobytes()
+
+
+def test_a_label_in_one_fold_only_has_probability_0_there():
+    ids = [_content_id(0 if "NUM" in label else 1 + i % 2, i) for i, label in enumerate(SETS.values())]
+    found = predict_out_of_fold(list(SETS), list(SETS.values()), ids, PARAMS, multi_label=True)
+    only = np.array(["NUM" in label for label in SETS.values()])
+    assert (found[only, 2] == 0).all()
+    assert (found[~only] > 0).all()

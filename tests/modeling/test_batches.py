@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import BertConfig
 
-from bertline.modeling.batches import pad, sorted_order, training_order
+from bertline.modeling.batches import collate_padded, pool, sorted_order, training_order, windows
+from bertline.modeling.tokens import Tokens
 
 LENGTHS = st.lists(st.integers(2, 128), min_size=1, max_size=300).map(np.array)
 
@@ -37,9 +40,29 @@ def test_buckets_leave_little_padding() -> None:
 
 
 def test_padding_is_on_the_right_and_masked() -> None:
-    ids_BT, mask_BT = pad([np.array([2, 5, 3]), np.array([2, 3])], pad_id=9)
-    assert ids_BT.tolist() == [[2, 5, 3], [2, 3, 9]]
-    assert mask_BT.tolist() == [[1, 1, 1], [1, 1, 0]]
+    tokens = Tokens(input_ids=np.array([2, 5, 3, 2, 3], np.int32), offsets=np.array([0, 3, 5]))
+    inputs = collate_padded(BertConfig(pad_token_id=9))(tokens, np.array([0, 1]))
+    assert inputs["input_ids"].tolist() == [[2, 5, 3], [2, 3, 9]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_the_logits_of_a_text_are_the_mean_of_its_windows() -> None:
+    logits_SC = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 0.0]])
+    assert pool(logits_SC, torch.tensor([2, 1])).tolist() == [[2.0, 3.0], [5.0, 0.0]]
+
+
+def test_the_windows_of_a_row_are_found_in_any_order_of_rows() -> None:
+    tokens = Tokens(
+        input_ids=np.arange(8, dtype=np.int32),
+        offsets=np.array([0, 3, 5, 8]),
+        row_offsets=np.array([0, 2, 3]),
+    )
+    rows = np.array([1, 0])
+    assert tokens.sequences(rows).tolist() == [2, 0, 1]
+    assert tokens.lengths.tolist() == [5, 3]
+    found = windows(tokens, rows)
+    assert found is not None
+    assert found.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 33])

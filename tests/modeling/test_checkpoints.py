@@ -21,6 +21,23 @@ def test_another_run_sees_nothing_and_clears_the_scratch(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
+def test_trainings_of_one_run_stay_until_another_run_starts(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        Checkpoints("old", tmp_path, name).save({"a": torch.ones(2)}, {})
+    assert Checkpoints("old", tmp_path, "1").found
+    assert not Checkpoints("new", tmp_path, "1").found
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_what_a_write_left_when_it_was_killed_is_deleted(tmp_path: Path) -> None:
+    checkpoints = Checkpoints("k", tmp_path)
+    checkpoints.save({"a": torch.ones(2)}, {})
+    for left in (".tmpXyZ", "latest.partial"):
+        (checkpoints.folder / left).write_bytes(b"half a checkpoint")
+    assert Checkpoints("k", tmp_path).found
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["latest.safetensors"]
+
+
 def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints("k", tmp_path)
     checkpoints.save({"a": torch.ones(2)}, {"step": 1})

@@ -11,11 +11,13 @@ import torch
 from tiny import FILLERS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, RobertaConfig
 
-from bertline.modeling.batches import model_inputs
+from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.classification import predict
+from bertline.modeling.cutting import Cutter
 from bertline.modeling.encoder import build_classifier, make_deterministic, save_classifier
-from bertline.modeling.tokens import TokenizedSplit, encode, load_tokenizer
-from bertline.modeling.training import predict, train
+from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.tokens import TokenizedSplit
 from bertline.params.finetune import Params
 from bertline.serving.classifier import Classifier
 
@@ -55,7 +57,7 @@ def model_folder(
     }
     make_deterministic(1, 1)
     model = build_classifier(tiny_encoder, CLASSES)
-    for _ in train(model, splits, params(epochs=6, device="cpu"), Checkpoints("run", folder / "scratch")):
+    for _ in fine_tune(model, splits, params(epochs=6, device="cpu"), Checkpoints("run", folder / "scratch")):
         pass
     save_classifier(model, tiny_encoder, 32, folder)
     (folder / "bertline.json").write_text(json.dumps({"max_length": 32}))
@@ -83,7 +85,7 @@ def test_training_and_serving_see_a_pair_alike(
     model_folder: Path, tokenized: Callable[..., TokenizedSplit]
 ) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(model_folder)
-    logits = torch.from_numpy(predict(model, tokenized(TESTED, CLASSES), 8))
+    logits = torch.from_numpy(predict(model, tokenized(TESTED, CLASSES), 8, collate_padded(model.config)))
     served = Classifier(model_folder, batch_size=8).probabilities(PAIRS)
     np.testing.assert_allclose(logits.softmax(dim=1).numpy(), served, atol=1e-6)
 
@@ -97,15 +99,16 @@ def test_texts_and_pairs_can_be_mixed(model_folder: Path) -> None:
 
 
 def test_the_segments_of_a_pair_are_padded_with_its_tokens(tiny_encoder: Path) -> None:
-    tokens = encode(load_tokenizer(tiny_encoder, 32), [("the cat", "a dog is"), "the cat"])
-    inputs = model_inputs(tokens, np.array([0, 1]), BertConfig(pad_token_id=0))
+    cutter = Cutter(tiny_encoder, max_length=32, long_texts="head", stride=0)
+    tokens = cutter.encode([("the cat", "a dog is"), "the cat"])
+    inputs = collate_padded(BertConfig(pad_token_id=0))(tokens, np.array([0, 1]))
     assert inputs["token_type_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1, 1], [0] * 8]
     assert inputs["attention_mask"].tolist() == [[1] * 8, [1] * 4 + [0] * 4]
 
 
 def test_only_pairs_have_segments_and_only_encoders_that_know_them_see_them(tiny_encoder: Path) -> None:
-    tokenizer, row = load_tokenizer(tiny_encoder, 32), np.array([0])
-    pair, text = encode(tokenizer, [("the cat", "a dog")]), encode(tokenizer, ["the cat"])
-    assert "token_type_ids" in model_inputs(pair, row, BertConfig())
-    assert "token_type_ids" not in model_inputs(text, row, BertConfig())
-    assert "token_type_ids" not in model_inputs(pair, row, RobertaConfig(type_vocab_size=1))
+    cutter, row = Cutter(tiny_encoder, max_length=32, long_texts="head", stride=0), np.array([0])
+    pair, text = cutter.encode([("the cat", "a dog")]), cutter.encode(["the cat"])
+    assert "token_type_ids" in collate_padded(BertConfig())(pair, row)
+    assert "token_type_ids" not in collate_padded(BertConfig())(text, row)
+    assert "token_type_ids" not in collate_padded(RobertaConfig(type_vocab_size=1))(pair, row)

@@ -14,6 +14,7 @@ from bertline.modeling import token_cache
 from bertline.modeling.token_cache import TokenCache
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
 
+CUT = {"max_length": 10, "long_texts": "head", "stride": 2}
 Run = Callable[..., tuple[bytes, int]]
 
 
@@ -47,7 +48,7 @@ def run(tiny_encoder: Path, tmp_path: Path) -> Run:
         table: pa.Table, *, keep: bool = True, fresh: bool = False, **options: object
     ) -> tuple[bytes, int]:
         scratch = tmp_path / ("nothing" if fresh else "scratch")
-        options = {"folder": tiny_encoder, "max_length": 10, "scratch": scratch} | options
+        options = {"folder": tiny_encoder, **CUT, "scratch": scratch} | options
         cache = TokenCache(**options)  # type: ignore[arg-type]
         write(table, cache, tmp_path / "out.arrow")
         if keep and not fresh:
@@ -57,18 +58,19 @@ def run(tiny_encoder: Path, tmp_path: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("pairs", [False, True], ids=["texts", "pairs"])
+@pytest.mark.parametrize("kind", ["texts", "pairs", "windows"])
 @pytest.mark.parametrize("seed", range(6))
-def test_batches_in_any_order_end_in_the_bytes_of_a_full_rebuild(run: Run, seed: int, pairs: bool) -> None:
+def test_batches_in_any_order_end_in_the_bytes_of_a_full_rebuild(run: Run, seed: int, kind: str) -> None:
     draw = random.Random(seed)
-    everything = rows(200, pairs=pairs)
+    everything = rows(200, pairs=kind == "pairs")
+    long_texts = "windows" if kind == "windows" else "head"
     seen: set[int] = set()
     for _ in range(4):
         batch = draw.sample(range(200), draw.randint(1, 120))  # rows also leave, if quarantined meanwhile
         kept = {i for i in seen if draw.random() < 0.9} | set(batch)
         table = everything.take(sorted(kept))
-        result, taken = run(table)
-        assert (result, 0) == run(table, fresh=True)
+        result, taken = run(table, long_texts=long_texts)
+        assert (result, 0) == run(table, fresh=True, long_texts=long_texts)
         assert taken == len(seen & kept)
         seen = kept
 
@@ -92,11 +94,11 @@ def test_ids_that_end_in_zeros_are_told_apart(tiny_encoder: Path, tmp_path: Path
     ids = [f"{'0' * 31}1", f"0001{'0' * 28}", f"000100{'0' * 25}1", f"1{'0' * 31}"]
     texts = ["the cat", "a red fish", "my dog", "one two three"]
     table = rows(4).set_column(0, "id", pa.array(ids)).set_column(2, "text", pa.array(texts))
-    cache = TokenCache(tiny_encoder, 10, tmp_path / "scratch")
+    cache = TokenCache(tiny_encoder, **CUT, scratch=tmp_path / "scratch")
     write(table, cache, tmp_path / "whole.arrow")
     write(table.take([0, 2]), cache, tmp_path / "some.arrow")
     cache.keep([tmp_path / "some.arrow"])
-    again = TokenCache(tiny_encoder, 10, tmp_path / "scratch")
+    again = TokenCache(tiny_encoder, **CUT, scratch=tmp_path / "scratch")
     write(table, again, tmp_path / "again.arrow")
     assert again.taken == 2
     assert (tmp_path / "again.arrow").read_bytes() == (tmp_path / "whole.arrow").read_bytes()
@@ -159,7 +161,7 @@ def test_a_damaged_or_foreign_file_is_ignored_and_replaced(run: Run, tmp_path: P
     assert len(generations(tmp_path)) == 1
 
 
-def test_tokens_of_another_tokenizer_or_length_are_not_used(
+def test_tokens_of_another_tokenizer_or_cut_are_not_used(
     run: Run, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     table = rows(50)
@@ -170,7 +172,8 @@ def test_tokens_of_another_tokenizer_or_length_are_not_used(
     assert (other / "tokenizer.json").read_text() != text
     assert run(table, folder=other)[1] == 0
     assert run(table, folder=other)[1] == 50
-    assert run(table, folder=other, max_length=9)[1] == 0
+    for cut in ({"max_length": 9}, {"long_texts": "windows"}, {"long_texts": "tail"}, {"stride": 1}):
+        assert run(table, folder=other, **cut)[1] == 0
 
 
 def test_tokens_of_the_same_tokenizer_in_another_encoder_are_used(

@@ -2,137 +2,129 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import FILLERS
 
+from bertline.modeling.cutting import Cutter
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
 from bertline.modeling.tokens import (
-    ENCODED_AT_ONCE,
     Encoded,
     Manifest,
     Tokens,
-    encode,
     join,
-    load_tokenizer,
     read_batch,
     read_split,
     read_tokens,
 )
 
-
-def rows_of(tokens: Tokens) -> list[list[int]]:
-    return [tokens.input_ids[tokens.offsets[i] : tokens.offsets[i + 1]].tolist() for i in range(len(tokens))]
-
-
-def types_of(tokens: Tokens) -> list[list[int]]:
-    assert tokens.type_ids is not None
-    return [tokens.type_ids[tokens.offsets[i] : tokens.offsets[i + 1]].tolist() for i in range(len(tokens))]
+LONG = "the cat " * 20
+TEXTS = ["what is the cat", "Blue dog, two unseenword", "", LONG, "a red fish", LONG + "my dog", "a"]
+PAIRS = [("what is the cat", "a red fish"), (LONG, "a red fish"), ("", "a bird"), ("the cat", "")]
 
 
-def chunk(encoded: Encoded, first: int = 0) -> Chunk:
-    numbers = range(first, first + len(encoded))
-    return Chunk(pack_ids([f"{number:032x}" for number in numbers]), encoded, np.array(numbers) % 3)
+def rows_of(tokens: Tokens, values: np.ndarray | None = None) -> list[list[list[int]]]:
+    """Return the ids (or other `values`) of each window of each row."""
+    values = tokens.input_ids if values is None else values
+    sequences = [part.tolist() for part in np.split(values, tokens.offsets[1:-1])]
+    return [[sequences[j] for j in tokens.sequences(np.array([i]))] for i in range(len(tokens))]
 
 
-INPUTS = [
-    "what is the cat",
-    "Blue dog, two unseenword",
-    "",
-    ("what is the cat", "a red fish"),
-    ("the cat " * 20, "a red fish"),
-    ("a red fish", "the cat " * 20),
-    ("the cat " * 20, "my dog " * 20),
-    ("", "a bird"),
-    ("the cat", ""),
-]
+def chunk(encoded: Encoded, first: int = 0, classes: int | None = None) -> Chunk:
+    numbers = np.arange(first, first + len(encoded))
+    labels = numbers % 3 if classes is None else (numbers[:, None] >> np.arange(classes)).astype(np.uint8) & 1
+    return Chunk(pack_ids([f"{number:032x}" for number in numbers]), encoded, labels)
 
 
-def test_tokens_are_those_of_transformers_own_tokenizer(tiny_encoder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    theirs = AutoTokenizer.from_pretrained(tiny_encoder)
-    ours = encode(load_tokenizer(tiny_encoder, 16), INPUTS)
-    for i, each in enumerate(INPUTS):
-        texts = each if isinstance(each, tuple) else (each,)
-        expected = theirs(*([text] for text in texts), truncation=True, max_length=16)
-        assert rows_of(ours)[i] == expected["input_ids"][0]
-        assert types_of(ours)[i] == expected["token_type_ids"][0]
+@pytest.fixture(params=["texts", "pairs", "mixed", "windows"])
+def encoded(request: pytest.FixtureRequest, tiny_encoder: Path) -> Encoded:
+    inputs = {"texts": TEXTS, "windows": TEXTS, "pairs": PAIRS, "mixed": [*TEXTS, *PAIRS]}[request.param]
+    long_texts = "windows" if request.param == "windows" else "head"
+    return Cutter(tiny_encoder, max_length=16, long_texts=long_texts, stride=2).encode(inputs)
 
 
-def test_long_texts_are_cut_and_counted_and_keep_their_special_tokens(tiny_encoder: Path) -> None:
-    encoded = encode(load_tokenizer(tiny_encoder, 8), ["the cat", "the cat " * 20, "dog " * 6, "dog " * 7])
-    assert encoded.lengths.tolist() == [4, 8, 8, 8]
-    assert encoded.cut.tolist() == [0, 1, 0, 1]
-    assert {(row[0], row[-1]) for row in rows_of(encoded)} == {(2, 3)}
-
-
-def test_a_pair_is_cut_exactly_if_both_texts_together_are_too_long(tiny_encoder: Path) -> None:
-    tokenizer = load_tokenizer(tiny_encoder, 12)
-    pairs = [(" ".join(FILLERS[:a]), " ".join(FILLERS[:b])) for a in range(12) for b in range(12)]
-    too_long = [a + b + 3 > 12 for a in range(12) for b in range(12)]
-    assert encode(tokenizer, pairs).cut.tolist() == too_long
-
-
-def test_more_texts_than_are_encoded_at_once_keep_their_order(tiny_encoder: Path) -> None:
-    tokenizer = load_tokenizer(tiny_encoder, 8)
-    texts = [FILLERS[i % len(FILLERS)] for i in range(ENCODED_AT_ONCE + 3)]
-    assert rows_of(encode(tokenizer, texts)) == [[2, 5 + i % len(FILLERS), 3] for i in range(len(texts))]
-    assert len(encode(tokenizer, [])) == 0
-
-
-def test_rows_are_taken_and_joined_as_they_are(tiny_encoder: Path) -> None:
-    encoded = encode(load_tokenizer(tiny_encoder, 16), INPUTS)
-    order = np.array([8, 3, 3, 0, 5])
+def test_rows_are_taken_as_they_are(encoded: Encoded) -> None:
+    order = np.array([3, 2, 2, 0])
     taken = encoded.take(order)
     assert rows_of(taken) == [rows_of(encoded)[i] for i in order]
-    assert types_of(taken) == [types_of(encoded)[i] for i in order]
+    if encoded.type_ids is not None:
+        assert rows_of(taken, taken.type_ids) == [rows_of(encoded, encoded.type_ids)[i] for i in order]
     assert taken.cut.tolist() == encoded.cut[order].tolist()
-    texts = encode(load_tokenizer(tiny_encoder, 16), INPUTS[:2])
-    assert texts.type_ids is None
-    both = join([texts, taken])
-    assert rows_of(both) == rows_of(texts) + rows_of(taken)
-    assert types_of(both) == [[0] * len(row) for row in rows_of(texts)] + types_of(taken)
+    assert taken.lengths.tolist() == encoded.lengths[order].tolist()
 
 
-@pytest.mark.parametrize("inputs", [INPUTS, INPUTS[:3]], ids=["pairs", "texts"])
-def test_a_split_reads_back_as_written(tiny_encoder: Path, tmp_path: Path, inputs: list[str]) -> None:
-    encoded = encode(load_tokenizer(tiny_encoder, 16), inputs)
-    write_split(tmp_path / "x.arrow", [chunk(encoded)])
+def test_windows_pairs_and_texts_can_be_joined(tiny_encoder: Path) -> None:
+    cutters = [Cutter(tiny_encoder, max_length=16, long_texts=each, stride=2) for each in ("head", "windows")]
+    parts = [cutters[0].encode(TEXTS[:2]), cutters[1].encode(TEXTS), cutters[0].encode(PAIRS)]
+    both = join(parts)
+    assert rows_of(both) == [row for part in parts for row in rows_of(part)]
+    assert len(both) == sum(map(len, parts))
+    types = rows_of(parts[2], parts[2].type_ids)
+    assert rows_of(both, both.type_ids)[-len(PAIRS) :] == types
+    assert both.lengths.tolist() == [length for part in parts for length in part.lengths]
+
+
+def test_the_sequences_of_rows_are_in_the_order_of_the_rows(tiny_encoder: Path) -> None:
+    tokens = Cutter(tiny_encoder, max_length=16, long_texts="windows", stride=2).encode(TEXTS)
+    assert tokens.row_offsets is not None
+    counts = np.diff(tokens.row_offsets)
+    assert counts.tolist() == [1, 1, 1, 4, 1, 4, 1]  # 40, 42 tokens in windows of 14 that share 2
+    assert tokens.sequences(np.array([5, 0, 3])).tolist() == [8, 9, 10, 11, 0, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("classes", [None, 1, 5], ids=["single-label", "one class", "multi-label"])
+def test_a_split_reads_back_as_written(encoded: Encoded, tmp_path: Path, classes: int | None) -> None:
+    written = chunk(encoded, classes=classes)
+    write_split(tmp_path / "x.arrow", [written])
     split = read_split(tmp_path / "x.arrow")
     assert rows_of(split) == rows_of(encoded)
-    if inputs is INPUTS:
-        assert types_of(split) == types_of(encoded)
-    else:
-        assert split.type_ids is None
-    assert split.labels.tolist() == [i % 3 for i in range(len(inputs))]
+    assert (split.type_ids is None) == (encoded.type_ids is None)
+    if encoded.type_ids is not None:
+        assert rows_of(split, split.type_ids) == rows_of(encoded, encoded.type_ids)
+    assert (split.row_offsets is None) == (encoded.row_offsets is None)
+    assert split.labels.dtype == written.labels.dtype
+    assert split.labels.tolist() == written.labels.tolist()
     assert split.lengths.tolist() == encoded.lengths.tolist()
     batch = read_batch(tmp_path / "x.arrow")
-    assert [each.hex() for each in batch["id"].to_pylist()] == [f"{i:032x}" for i in range(len(inputs))]
+    assert [each.hex() for each in batch["id"].to_pylist()] == [f"{i:032x}" for i in range(len(encoded))]
     assert read_tokens(batch).cut.tolist() == encoded.cut.tolist()
     batch.validate(full=True)
     assert {column.null_count for column in batch.columns} == {0}
 
 
-def test_the_bytes_of_a_split_do_not_depend_on_its_chunks(tiny_encoder: Path, tmp_path: Path) -> None:
-    encoded = encode(load_tokenizer(tiny_encoder, 16), INPUTS)
-    write_split(tmp_path / "whole.arrow", [chunk(encoded)])
+@pytest.mark.parametrize("classes", [None, 4], ids=["single-label", "multi-label"])
+def test_the_bytes_of_a_split_do_not_depend_on_its_chunks(
+    encoded: Encoded, tmp_path: Path, classes: int | None
+) -> None:
+    write_split(tmp_path / "whole.arrow", [chunk(encoded, classes=classes)])
     for size in (1, 2, 4):
-        parts = [range(start, min(start + size, len(INPUTS))) for start in range(0, len(INPUTS), size)]
-        tokenizer = load_tokenizer(tiny_encoder, 16)
-        chunks = [chunk(encode(tokenizer, INPUTS[part.start : part.stop]), part.start) for part in parts]
+        starts = range(0, len(encoded), size)
+        parts = [np.arange(start, min(start + size, len(encoded))) for start in starts]
+        chunks = [chunk(encoded.take(part), part[0], classes) for part in parts]
         write_split(tmp_path / "parts.arrow", chunks)
         assert (tmp_path / "parts.arrow").read_bytes() == (tmp_path / "whole.arrow").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole.arrow", "parts.arrow"}
 
 
-def test_a_split_is_mapped_and_not_copied(tiny_encoder: Path, tmp_path: Path) -> None:
-    encoded = encode(load_tokenizer(tiny_encoder, 16), INPUTS)
-    write_split(tmp_path / "x.arrow", [chunk(encoded), chunk(encoded, 9)])
+def test_texts_that_fit_are_written_alike_however_long_ones_are_cut(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    for long_texts in ("head", "windows"):
+        cutter = Cutter(tiny_encoder, max_length=64, long_texts=long_texts, stride=2)
+        write_split(tmp_path / f"{long_texts}.arrow", [chunk(cutter.encode(TEXTS))])
+    assert (tmp_path / "head.arrow").read_bytes() == (tmp_path / "windows.arrow").read_bytes()
+
+
+@pytest.mark.parametrize("classes", [None, 4], ids=["single-label", "multi-label"])
+def test_a_split_is_mapped_and_not_copied(encoded: Encoded, tmp_path: Path, classes: int | None) -> None:
+    write_split(tmp_path / "x.arrow", [chunk(encoded, 0, classes), chunk(encoded, 9, classes)])
     split = read_split(tmp_path / "x.arrow")
     with (tmp_path / "x.arrow").open("r+b") as file:
         file.write(bytes((tmp_path / "x.arrow").stat().st_size))  # what a copy would not notice
-    for array in (split.input_ids, split.type_ids, split.offsets, split.labels):
-        assert array is not None
-        assert not array.any()
+    for array in (split.input_ids, split.type_ids, split.offsets, split.row_offsets, split.labels):
+        assert array is None or not array.any()
+
+
+def test_a_manifest_reads_back_as_written(manifest: Manifest, tmp_path: Path) -> None:
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path) == manifest
 
 
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None:

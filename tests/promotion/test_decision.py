@@ -1,3 +1,5 @@
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,11 +105,77 @@ def test_one_more_error_never_turns_a_refusal_into_a_promotion(wrong: int, champ
 
 
 def test_mcnemar_equals_the_binomial_by_hand() -> None:
-    expected = np.zeros(10, dtype=int)
-    a = np.array([0] * 8 + [1, 1])  # right where b is wrong: 4 rows; the other way round: 1 row
-    b = np.array([1] * 4 + [0] * 5 + [1])
-    assert mcnemar(expected, a, b) == pytest.approx(2 * (1 + 5) / 2**5)
+    a = np.array([True] * 8 + [False] * 2)  # right where b is wrong: 4 rows; the other way round: 1 row
+    b = np.array([False] * 4 + [True] * 5 + [False])
+    assert mcnemar(a, b) == pytest.approx(2 * (1 + 5) / 2**5)
 
 
 def test_mcnemar_of_equal_predictions_is_one() -> None:
-    assert mcnemar(np.zeros(3, dtype=int), np.ones(3, dtype=int), np.ones(3, dtype=int)) == 1.0
+    assert mcnemar(np.zeros(3, dtype=bool), np.zeros(3, dtype=bool)) == 1.0
+
+
+def label_sets(
+    wrong: int, *, classes: tuple[str, ...] = ("rude", "spam", "threat"), start: int = 0
+) -> Predictions:
+    """Multi-label predictions with one label wrong in `wrong` rows from row `start` on."""
+    expected = np.random.default_rng(5).integers(2, size=(ROWS, 3), dtype=np.uint8)
+    at = (np.arange(ROWS) - start) % ROWS < wrong
+    predicted = expected ^ (at[:, np.newaxis] & (np.arange(3) == np.arange(ROWS)[:, np.newaxis] % 3))
+    columns = [classes.index(label) for label in ("rude", "spam", "threat")]
+    wide = np.zeros((2, ROWS, len(classes)), dtype=np.uint8)
+    wide[:, :, columns] = expected, predicted
+    return Predictions(
+        ids=[str(row) for row in range(ROWS)],
+        classes=classes,
+        expected=wide[0],
+        probabilities=(0.1 + 0.8 * wide[1]).astype(np.float32),
+    )
+
+
+def test_multi_label_models_pass_the_same_gates() -> None:
+    verdict = decide(
+        PARAMS, candidate=label_sets(20), baseline=label_sets(200), champion=label_sets(24, start=4)
+    )
+    assert verdict.promote
+    accuracy, gain, loss = verdict.gates
+    assert accuracy.value == 1 - 20 / ROWS  # a row with one label wrong is wrong
+    assert gain.value is not None
+    assert gain.value > 0.1
+    # Rows 0 to 3 are the champion's alone, 20 to 27 the candidate's.
+    assert f"McNemar's p = {2 * sum(comb(12, i) for i in range(5)) / 2**12:.3g}" in loss.reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "baseline", "champion", "failing"),
+    [
+        (130, 300, 130, ["accuracy"]),
+        (20, 18, 20, ["gain over baseline"]),
+        (60, 200, 10, ["no loss to champion"]),
+    ],
+)
+def test_a_multi_label_model_is_refused_by_the_gate_it_fails(
+    wrong: int, baseline: int, champion: int, failing: list[str]
+) -> None:
+    verdict = decide(
+        PARAMS,
+        candidate=label_sets(wrong),
+        baseline=label_sets(baseline),
+        champion=label_sets(champion),
+    )
+    assert [gate.name for gate in verdict.gates if not gate.passed] == failing
+
+
+def test_a_multi_label_champion_with_other_labels_is_compared_over_the_union() -> None:
+    wider = label_sets(20, classes=("abuse", "rude", "spam", "threat"))
+    same, union = (
+        decide(PARAMS, candidate=label_sets(20), baseline=label_sets(200), champion=each)
+        for each in (label_sets(20), wider)
+    )
+    assert same == union
+
+
+def test_what_a_champion_says_of_a_label_that_no_row_has_counts_against_it() -> None:
+    candidate, wider = label_sets(20), label_sets(20, classes=("abuse", "rude", "spam", "threat"))
+    wider.probabilities[:50, 0] = 0.9
+    verdict = decide(PARAMS, candidate=candidate, baseline=label_sets(200), champion=wider)
+    assert "McNemar's p = 1.86e-09" in verdict.gates[2].reason  # right alone in 30 rows: 2 / 2**30

@@ -157,7 +157,15 @@ def test_a_judgement_is_kept_until_the_gates_change(
     assert judge(root).promote
 
 
-@pytest.mark.parametrize("name", ["promotion/decision.py", "promotion/scoring.py", "evaluation/intervals.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "promotion/decision.py",
+        "promotion/scoring.py",
+        "evaluation/intervals.py",
+        "evaluation/predictions.py",
+    ],
+)
 def test_a_judgement_is_made_anew_when_its_code_changed(
     retrained: Retrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:

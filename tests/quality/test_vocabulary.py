@@ -3,7 +3,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bertline.corpus.rows import make_rows, with_ids
 from bertline.corpus.samples import read_sample
-from bertline.modeling.tokens import load_tokenizer
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.weights import find_weights
 from bertline.quality.verdict import Fact
 from bertline.quality.vocabulary import measure_tokens
@@ -18,9 +18,11 @@ CHINESE = [
 ]
 
 
-def measure(texts: list[str], max_length: int = 128, pairs: list[str] | None = None) -> dict[str, Fact]:
-    tokenizer = load_tokenizer(find_weights("sample:all-MiniLM-L6-v2"), max_length)
-    return measure_tokens(tokenizer, with_ids(make_rows(texts, "a", text_pair=pairs)))
+def measure(
+    texts: list[str], max_length: int | None = 128, pairs: list[str] | None = None
+) -> dict[str, Fact]:
+    tokenizer = load_tokenizer(find_weights("sample:all-MiniLM-L6-v2"))
+    return measure_tokens(tokenizer, max_length, with_ids(make_rows(texts, "a", text_pair=pairs)))
 
 
 def test_chinese_text_on_an_english_vocabulary_is_far_above_what_is_allowed() -> None:
@@ -47,8 +49,12 @@ def test_a_text_longer_than_the_limit_counts_as_truncated() -> None:
 
 def test_of_a_sentence_pair_both_texts_count() -> None:
     facts = measure(["one two"], max_length=6, pairs=["three 今"])
-    assert facts["unknown_tokens"].value == 1 / 3  # [CLS] one two [SEP] three ... [SEP]: cut to 6
-    assert facts["truncated"].value == 1
+    assert facts["unknown_tokens"].value == 1 / 4
+    assert facts["truncated"].value == 1  # [CLS] one two [SEP] three ... [SEP] are 7
+
+
+def test_texts_that_are_read_whole_are_not_truncated() -> None:
+    assert list(measure(["one two three"], max_length=None)) == ["unknown_tokens"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_every_kind_of_tokenizer_is_asked_for_its_own_unknown_token(
 ) -> None:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    facts = measure_tokens(tokenizer, with_ids(make_rows(["a b"], "x")))
+    facts = measure_tokens(tokenizer, 128, with_ids(make_rows(["a b"], "x")))
     assert facts["unknown_tokens"].value == share
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import CLASSES, make_texts
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from bertline.modeling.encoder import build_classifier, save_classifier
 from bertline.serving.classifier import Classifier
@@ -20,8 +21,6 @@ def model_folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_probabilities_are_those_of_the_transformers_pipeline(model_folder: Path) -> None:
-    from transformers import pipeline
-
     texts = [text for text, _ in make_texts(40)] + ["cat " * 50]
     classify = pipeline("text-classification", model=str(model_folder), top_k=None, device="cpu")
     classifier = Classifier(model_folder, batch_size=7)
@@ -40,6 +39,57 @@ def test_rows_are_probabilities_in_the_order_of_the_texts(model_folder: Path) ->
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-6)
     alone = np.concatenate([Classifier(model_folder).probabilities([text]) for text in texts[:3]])
     np.testing.assert_allclose(together[:3], alone, atol=1e-6)
+
+
+def serve(folder: Path, source: Path, *, multi_label: bool = False, **about: object) -> Classifier:
+    torch.manual_seed(0)
+    save_classifier(build_classifier(source, CLASSES, multi_label=multi_label), source, 16, folder)
+    (folder / "bertline.json").write_text(json.dumps({"max_length": 16, **about}))
+    return Classifier(folder, batch_size=7)
+
+
+LONG = " ".join(["the cat is blue", "my dog", "two of three horse"] * 9)  # 90 words
+
+
+def test_the_logits_of_the_windows_of_a_text_are_averaged(tiny_encoder: Path, tmp_path: Path) -> None:
+    classifier = serve(tmp_path, tiny_encoder, long_texts="windows", stride=4)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    texts = ["the cat", LONG, "a dog is " * 3, LONG[:200], ""]
+    expected = []
+    for text in texts:
+        windows = tokenizer(
+            text, truncation=True, max_length=16, stride=4, return_overflowing_tokens=True, padding=True
+        )
+        inputs = {name: torch.tensor(windows[name]) for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            expected.append(model(**inputs).logits.mean(dim=0).softmax(dim=0).numpy())
+    np.testing.assert_allclose(classifier.probabilities(texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("long_texts", ["head", "tail", "head_tail"])
+def test_long_texts_are_cut_as_in_training(tiny_encoder: Path, tmp_path: Path, long_texts: str) -> None:
+    classifier = serve(tmp_path, tiny_encoder, long_texts=long_texts, stride=4)
+    words = LONG.split()
+    read = {"head": words[:14], "tail": words[-14:], "head_tail": words[:4] + words[-10:]}[long_texts]
+    np.testing.assert_allclose(*map(classifier.probabilities, ([LONG], [" ".join(read)])), atol=1e-6)
+
+
+def test_the_probabilities_of_several_labels_are_each_on_their_own(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    classifier = serve(tmp_path, tiny_encoder, multi_label=True)
+    texts = ["the cat", "my dog is blue", LONG]
+    classify = pipeline("text-classification", model=str(tmp_path), top_k=None, device="cpu")
+    theirs = [{each["label"]: each["score"] for each in row} for row in classify(texts, truncation=True)]
+    expected = [[row[label] for label in classifier.labels] for row in theirs]
+    np.testing.assert_allclose(classifier.probabilities(texts), expected, atol=1e-6)
+    assert classifier.multi_label
+    assert not np.allclose(np.sum(expected, axis=1), 1)
+
+
+def test_a_model_of_one_label_each_is_not_multi_label(model_folder: Path) -> None:
+    assert not Classifier(model_folder).multi_label
 
 
 def test_no_texts_are_no_rows(model_folder: Path) -> None:

@@ -64,3 +64,21 @@ def test_a_missing_split_is_an_error(splits: Path, tmp_path: Path):
     (splits / "train.parquet").unlink()
     with pytest.raises(ValueError, match=r"train\.parquet"):
         baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")
+
+
+def test_rows_with_several_labels_or_none_are_learned_and_predicted_out_of_fold(
+    splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    texts = [f"{words} {i}" for words in ("who", "where", "who where", "hello") for i in range(8)]
+    labels = ["HUM"] * 8 + ["LOC"] * 8 + ["HUM\x1fLOC"] * 8 + [""] * 8
+    write_rows(with_ids(make_rows(texts, labels)), splits / "train.parquet", multi_label=True)
+    baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")
+    model = load_baseline(tmp_path / "model")
+    assert (model.labels, model.multi_label) == (("HUM", "LOC"), True)
+    answers = model.probabilities(["who", "where", "who where", "hello"]) >= 0.5
+    assert answers.tolist() == [[True, False], [False, True], [True, True], [False, False]]
+    found = read_predictions(tmp_path / "out_of_fold" / "train.parquet")
+    assert found.multi_label
+    assert found.expected.sum(axis=0).tolist() == [16, 16]
+    assert found.right.mean() > 0.9
+    assert f"out-of-fold accuracy {found.right.mean():.3f} over 5 folds" in capsys.readouterr().out

@@ -40,6 +40,7 @@ class Uninformed:
     """A model that knows the labels and nothing else."""
 
     labels = ("HUM", "LOC", "NUM")
+    multi_label = False
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         random = np.random.default_rng(len(texts))
@@ -201,3 +202,90 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
             report=tmp_path / "report",
         )
     assert not (tmp_path / "predictions").exists()
+
+
+WORD_SETS = {"who": "HUM", "where": "LOC", "who where": "HUM\x1fLOC", "hello": "", "who many": "HUM\x1fNUM"}
+
+
+def _label_sets(n: int, *others: tuple[str, str]) -> pa.Table:
+    asked = [list(WORD_SETS.items())[i % len(WORD_SETS)] for i in range(n)]
+    texts = [f"{words} thing {i}" for i, (words, _) in enumerate(asked)] + [text for text, _ in others]
+    labels = [label for _, label in asked] + [label for _, label in others]
+    return with_ids(make_rows(texts, labels, source="data/incoming/sets.csv"))
+
+
+@pytest.fixture(scope="module")
+def sets_model() -> Baseline:
+    table = _label_sets(100)
+    params = BaselineParams(ngrams=1, regularization=10.0, folds=5)
+    return fit_baseline(table["text"].to_pylist(), table["label"].to_pylist(), params, multi_label=True)
+
+
+class UninformedOfSets(Uninformed):
+    """A multi-label model that knows the labels and nothing else."""
+
+    multi_label = True
+
+
+def _sets_report(model: Baseline, training: Path, folder: Path) -> Predictions:
+    rows = _label_sets(60, ("who where many", "HUM\x1fLOC\x1fNUM"))
+    doubtful = _label_sets(60, ("who where is mislabelled", "NUM"))
+    candidate, baseline = predict(model, rows), predict(UninformedOfSets(), rows)
+    issues = list_label_issues({"test": (candidate, rows), "train": (predict(model, doubtful), doubtful)})
+    write_report(PARAMS, rows, candidate, baseline, issues, training=training, report=folder)
+    return candidate
+
+
+def test_a_multi_label_report_has_the_same_files_and_the_same_bytes_every_time(
+    sets_model: Baseline, training: Path, tmp_path: Path
+):
+    _sets_report(sets_model, training, tmp_path / "one")
+    _sets_report(sets_model, training, tmp_path / "two")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
+    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["candidate"]["accuracy"] > metrics["baseline"]["accuracy_high"]
+
+
+def test_multi_label_confusion_has_one_line_for_each_label_that_is_or_is_predicted(
+    sets_model: Baseline, training: Path, tmp_path: Path
+):
+    candidate = _sets_report(sets_model, training, tmp_path / "report")
+    lines = pyarrow.csv.read_csv(tmp_path / "report" / "confusion.csv").to_pylist()
+    for i, label in enumerate(candidate.classes):
+        expected, predicted = candidate.expected[:, i], candidate.predicted[:, i]
+        hits = lines.count({"actual": label, "predicted": label})
+        missed = lines.count({"actual": label, "predicted": "(not predicted)"})
+        alarms = lines.count({"actual": "(not actual)", "predicted": label})
+        assert (hits, hits + missed, hits + alarms) == (
+            (expected & predicted).sum(),
+            expected.sum(),
+            predicted.sum(),
+        )
+    assert len(lines) == (candidate.expected | candidate.predicted).sum()
+
+
+def test_a_row_with_doubtful_labels_is_listed_with_all_of_them(
+    sets_model: Baseline, training: Path, tmp_path: Path
+):
+    _sets_report(sets_model, training, tmp_path / "report")
+    worst = pyarrow.csv.read_csv(tmp_path / "report" / "label_issues.csv").to_pylist()[0]
+    assert worst["text"] == "who where is mislabelled"
+    assert (worst["given"], worst["suggested"]) == ("NUM", "HUM; LOC")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert '<span class="tag">HUM</span> <span class="tag">LOC</span>' in page
+
+
+def test_a_label_of_a_set_that_the_model_does_not_know_is_an_error(sets_model: Baseline):
+    with pytest.raises(ValueError, match="label 'ODD', which is not in the training split"):
+        predict(sets_model, _label_sets(8, ("who and odd", "HUM\x1fODD")))
+
+
+def test_a_label_without_test_rows_and_rows_without_labels_are_no_error(sets_model: Baseline):
+    rows = with_ids(make_rows(["hello 1", "who 1"], ["", "HUM"]))
+    found = predict(sets_model, rows)
+    assert found.expected.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert found.right.tolist() == [True, True]

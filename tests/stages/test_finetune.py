@@ -16,7 +16,9 @@ STAGES = {
     "ingest": "--rows data/ingested/rows.parquet --report reports/ingest.json",
     "split": "--rows data/ingested/rows.parquet --out data/splits --report reports/split.json",
     "tokenize": "--splits data/splits --out data/tokens --report reports/tokenize.json",
-    "finetune": "--tokens data/tokens --model models/candidate --report reports/finetune",
+    "adapt": "--tokens data/tokens --model models/adapted --report reports/adapt",
+    "finetune": "--tokens data/tokens --adapted models/adapted --teacher models/teacher"
+    " --model models/candidate --report reports/finetune",
 }
 
 
@@ -51,7 +53,8 @@ def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def before(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Enter a folder where all but `finetune` has run, with the same parameters."""
-    shutil.copytree(finished / "data", tmp_path / "data")
+    for folder in ("data", "models/adapted"):
+        shutil.copytree(finished / folder, tmp_path / folder)
     shutil.copy(finished / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -85,7 +88,7 @@ def test_the_model_is_a_standard_folder_with_readable_labels(finished: Path) -> 
 def test_the_curves_have_a_row_per_step_and_per_epoch(finished: Path) -> None:
     report = finished / "reports/finetune"
     steps, epochs = ((report / f"{name}.csv").read_text().splitlines() for name in ("steps", "epochs"))
-    assert steps[0] == "step,loss,learning_rate,examples"
+    assert steps[0] == "step,loss,learning_rate,examples,micro_batch"
     assert epochs[0].startswith("epoch,train_loss,validation_loss")
     assert json.loads((report / "summary.json").read_text())["steps"] == len(steps) - 1
     assert len(epochs) == 1 + 4
@@ -152,7 +155,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("full", [".bertline", "models"])
+@pytest.mark.parametrize("full", [".bertline", "models/candidate"])
 def test_a_full_disk_ends_with_one_line_and_the_next_run_finishes(
     before: Path, small_disk: Path, full: str
 ) -> None:

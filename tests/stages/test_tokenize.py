@@ -11,7 +11,8 @@ import pytest
 from tiny import CLASSES, make_texts
 
 from bertline.corpus.rows import make_rows, with_ids, write_rows
-from bertline.modeling.tokens import Manifest, encode, load_tokenizer, read_batch, read_split
+from bertline.modeling.cutting import Cutter, load_tokenizer
+from bertline.modeling.tokens import Manifest, read_batch, read_split
 from bertline.stages.tokenize import SPLITS, tokenize
 
 PATHS = {
@@ -19,6 +20,7 @@ PATHS = {
     "out": Path("data/tokens"),
     "report": Path("reports/tokenize.json"),
 }
+CUT = {"max_length": 10, "stride": 3}
 
 
 def write(rows, name="train", *, pairs=None, multi_label=False):
@@ -38,7 +40,7 @@ def digests():
 @pytest.fixture
 def project(set_params, tiny_encoder):
     """Enter a folder with two splits and the tiny encoder; return the texts of all of them."""
-    set_params("tokenize", weights=str(tiny_encoder), max_length=10)
+    set_params("tokenize", weights=str(tiny_encoder), **CUT)
     rows = make_texts(400)
     write(rows[:150])
     write(rows[150:200], "validation")
@@ -49,7 +51,7 @@ def test_the_tokens_are_those_of_the_rows_in_their_order(project, tiny_encoder):
     table = write(project[:150])
     tokenize(**PATHS)
     split, manifest = read_split(PATHS["out"] / "train.arrow"), Manifest.read(PATHS["out"])
-    expected = encode(load_tokenizer(tiny_encoder, 10), table["text"].to_pylist())
+    expected = Cutter(tiny_encoder, **CUT, long_texts="head").encode(table["text"].to_pylist())
     assert split.input_ids.tolist() == expected.input_ids.tolist()
     assert split.offsets.tolist() == expected.offsets.tolist()
     assert manifest.classes == CLASSES
@@ -68,6 +70,7 @@ def test_the_report_counts_rows_tokens_and_cuts(project):
             "tokens": sum(min(length, 10) for length in lengths),
             "longest": min(max(lengths), 10),
             "rows_cut": sum(length > 10 for length in lengths),
+            "rows_in_windows": 0,
         }
 
 
@@ -99,7 +102,7 @@ def test_other_weights_start_anew(project, set_params, tiny_encoder, tmp_path, c
     other = shutil.copytree(tiny_encoder, tmp_path / "other")
     tokenizer = (other / "tokenizer.json").read_text()
     (other / "tokenizer.json").write_text(tokenizer.replace('"lowercase": true', '"lowercase": false'))
-    set_params("tokenize", weights=str(other), max_length=10)
+    set_params("tokenize", weights=str(other), **CUT)
     capsys.readouterr()
     tokenize(**PATHS)
     assert "rows taken" not in capsys.readouterr().out
@@ -113,6 +116,8 @@ def test_nothing_is_written_but_the_outputs_and_the_scratch(project):
         "data/tokens/train.arrow",
         "data/tokens/validation.arrow",
         "data/tokens/tokens.json",
+        "data/tokens/tokenizer.json",
+        "data/tokens/tokenizer_config.json",
         "reports/tokenize.json",
     }
 
@@ -156,6 +161,75 @@ def test_sentence_pairs_are_cut_together_and_keep_their_segments(project):
     assert read_split(PATHS["out"] / "validation.arrow").type_ids is None
 
 
+@pytest.mark.parametrize("long_texts", ["tail", "head_tail", "windows"])
+def test_long_texts_are_read_as_params_say(project, set_params, tiny_encoder, long_texts, capsys):
+    set_params("tokenize", weights=str(tiny_encoder), **CUT, long_texts=long_texts)
+    table = write(project[:150])
+    for again in (False, True):  # from the scratch of the first run
+        tokenize(**PATHS)
+        assert ("taken from the last run" in capsys.readouterr().out) == again
+        split = read_split(PATHS["out"] / "train.arrow")
+        expected = Cutter(tiny_encoder, **CUT, long_texts=long_texts).encode(table["text"].to_pylist())
+        assert split.input_ids.tolist() == expected.input_ids.tolist()
+        assert split.lengths.tolist() == expected.lengths.tolist()
+        assert len(split) == len(split.labels) == 150
+    manifest = Manifest.read(PATHS["out"])
+    assert (manifest.max_length, manifest.long_texts, manifest.stride) == (10, long_texts, 3)
+    long = sum(len(text.split()) > 8 for text, _ in project[:150])
+    train = json.loads(PATHS["report"].read_text())["train"]
+    windows = long_texts == "windows"
+    assert (train["rows_cut"], train["rows_in_windows"]) == ((0, long) if windows else (long, 0))
+    assert (split.row_offsets is not None) == windows
+
+
+def test_the_manifest_says_what_the_tokenizer_beside_it_holds(project, tiny_encoder):
+    tokenize(**PATHS)
+    manifest = Manifest.read(PATHS["out"])
+    assert (PATHS["out"] / "tokenizer.json").read_bytes() == (tiny_encoder / "tokenizer.json").read_bytes()
+    assert manifest.special_ids == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+    assert manifest.vocabulary == load_tokenizer(tiny_encoder).get_vocab_size()
+    assert not manifest.own_tokenizer
+    assert not manifest.multi_label
+
+
+def test_a_tokenizer_is_trained_on_the_training_texts_alone(project, set_params, tiny_encoder, capsys):
+    chinese = [("天气天气", "animal"), ("公园公园 the cat", "colour")]
+    write([*project[:150], *chinese], pairs=["下雨下雨"] * 152)
+    write([("餐厅餐厅", "animal"), *project[150:200]], "validation")
+    set_params("tokenize", weights=str(tiny_encoder), **CUT, vocabulary=200)
+    tokenize(**PATHS)
+    manifest, vocabulary = Manifest.read(PATHS["out"]), load_tokenizer(PATHS["out"]).get_vocab()
+    assert {"天", "公", "雨", "cat"} <= set(vocabulary)
+    assert "餐" not in vocabulary
+    assert manifest.own_tokenizer
+    assert manifest.vocabulary == len(vocabulary) <= 200
+    split = read_split(PATHS["out"] / "train.arrow")
+    assert split.input_ids.max() < manifest.vocabulary
+    compared = json.loads(PATHS["report"].read_text())["tokenizers"]
+    assert compared["weights"]["unknown_tokens"] > 0.1
+    assert compared["trained"]["unknown_tokens"] == 0
+    assert compared["trained"]["vocabulary"] == len(vocabulary)
+    assert "tokenizer (trained): " in capsys.readouterr().out
+    first = digests()
+    shutil.rmtree(".bertline")
+    tokenize(**PATHS)
+    assert digests() == first
+
+
+def test_multi_label_targets_are_a_matrix_in_the_order_of_the_classes(project):
+    rows = [("the cat", "animal\x1fnumber"), ("one", "number"), ("what", ""), ("red", "colour")]
+    table = write(rows, multi_label=True)
+    write(rows[:2], "validation", multi_label=True)
+    tokenize(**PATHS)
+    manifest = Manifest.read(PATHS["out"])
+    assert manifest.multi_label
+    assert manifest.classes == ("animal", "colour", "number")
+    labels = read_split(PATHS["out"] / "train.arrow").labels
+    expected = [[name in label.split("\x1f") for name in CLASSES] for label in table["label"].to_pylist()]
+    assert labels.tolist() == expected
+    assert labels.dtype.name == "uint8"
+
+
 def fails(run_stage):
     done = run_stage("tokenize", **PATHS)
     assert done.returncode == 1
@@ -170,10 +244,31 @@ def test_a_label_that_train_does_not_know_is_an_error_before_any_work(project, r
     assert not PATHS["out"].exists()
 
 
-def test_multi_label_targets_are_refused(project, run_stage):
+def test_a_label_of_several_that_train_does_not_know_is_an_error(project, run_stage):
     write([("the cat", "animal\x1fnumber"), ("one", "number")], multi_label=True)
-    says = "multi-label targets can be ingested, validated and split, but not trained yet"
-    assert says in fails(run_stage)
+    write([("a new thing", "number\x1fweather")], "validation", multi_label=True)
+    assert "label 'weather' is in validation but not in train" in fails(run_stage)
+
+
+def test_rows_without_any_label_cannot_be_trained_on(project, run_stage):
+    write([("the cat", ""), ("one", "")], multi_label=True)
+    write([("a thing", "")], "validation", multi_label=True)
+    assert "no row of data/splits/train.parquet bears a label" in fails(run_stage)
+
+
+def test_sentence_pairs_in_windows_are_refused(project, run_stage, set_params, tiny_encoder):
+    set_params("tokenize", weights=str(tiny_encoder), **CUT, long_texts="windows")
+    write(project[:150], pairs=["a cat"] * 150)
+    assert "tokenize.long_texts is 'windows', which is for single texts" in fails(run_stage)
+
+
+@pytest.mark.parametrize("stage", ["ingest", "validate", "split", "tokenize", "baseline"])
+def test_a_data_stage_starts_without_torch_and_transformers(stage):
+    program = (
+        f"import sys, bertline.stages.{stage}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_an_empty_split_is_refused(project, run_stage):

@@ -95,6 +95,24 @@ def test_a_chinese_corpus_on_an_english_vocabulary_is_stopped_with_that_reason(s
         validate(**PATHS)
 
 
+def test_a_corpus_that_gets_a_tokenizer_of_its_own_is_not_judged_by_the_encoders(set_params):
+    words = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏"
+    write([(words[n % 20 :] + words[: n // 20] * 2, "ab"[n % 2]) for n in range(200)])
+    set_params("tokenize", vocabulary=1000)
+    validate(**PATHS)
+    assert not {"unknown_tokens", "truncated"} & {each["name"] for each in verdict()["expectations"]}
+
+
+def test_texts_read_in_windows_are_not_truncated(set_params, capsys):
+    write([(f"{'long ' * 40}{n}", "ab"[n % 2]) for n in range(120)])
+    for long_texts, warned in (("head", True), ("windows", False)):
+        set_params("tokenize", max_length=16, stride=4, long_texts=long_texts)
+        validate(**PATHS)
+        assert ("of the texts are longer than 16 tokens" in capsys.readouterr().out) == warned
+        names = {each["name"] for each in verdict()["expectations"]}
+        assert {"unknown_tokens", "truncated"} & names == {"unknown_tokens", *(["truncated"] * warned)}
+
+
 def test_many_duplicates_are_a_warning(set_params, capsys):
     write(good(), duplicates=400)
     validate(**PATHS)

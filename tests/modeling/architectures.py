@@ -1,0 +1,38 @@
+"""Tiny random classifiers of every kind of encoder, which the tests of the strategies are run on."""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+SIZE = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+SIZES: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("bert", "roberta", "deberta-v2", "modernbert"), SIZE),
+    "electra": SIZE | {"embedding_size": 8},
+    "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
+}
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "seq_classif_dropout",
+)
+
+
+def build(kind: str = "bert", *, dropout: bool = True, **changes: Any) -> PreTrainedModel:
+    """Return a random classifier of 3 classes over a vocabulary of 40; the same bits every time."""
+    torch.manual_seed(0)
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    config = AutoConfig.for_model(
+        kind, vocab_size=40, num_labels=3, **ids, **(SIZES.get(kind, SIZE) | changes)
+    )
+    for name in DROPOUTS:
+        if not dropout and hasattr(config, name):
+            setattr(config, name, 0.0)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return a copy of all weights of `model`, by name."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

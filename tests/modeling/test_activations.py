@@ -1,0 +1,222 @@
+import errno
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from architectures import SIZES, build, weights
+from tiny import make_texts
+from transformers import PreTrainedModel
+
+from bertline.modeling import activations
+from bertline.modeling.activations import cached, disk_bytes
+from bertline.modeling.batches import pick_collate
+from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.classification import Classification, predict
+from bertline.modeling.strategies import depths, freeze
+from bertline.modeling.tokens import TokenizedSplit
+from bertline.modeling.training import train
+from bertline.params.finetune import Params
+
+MakeParams = Callable[..., Params]
+Splits = dict[str, TokenizedSplit]
+KINDS = sorted(set(SIZES) - {"deberta-v2"})
+
+
+def frozen(kind: str, layers: int, **changes: object) -> PreTrainedModel:
+    model = build(kind, **changes)
+    with torch.no_grad():
+        for parameter in model.parameters():  # else the head of a fresh model drowns all differences
+            parameter.mul_(3 if parameter.ndim == 2 else 1)
+    freeze(model, layers)
+    return model.eval()
+
+
+@pytest.mark.parametrize("unpadded", [True, False])
+@pytest.mark.parametrize("layers", [0, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_the_whole_model(
+    kind: str, layers: int, unpadded: bool, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen(kind, layers)
+    collate = pick_collate(model, unpadded=unpadded)
+    whole = {name: predict(model, split, 16, collate) for name, split in splits.items()}
+    with cached(model, splits, params(frozen_layers=layers), collate, tmp_path) as look_up:
+        for name, split in splits.items():
+            assert np.abs(predict(model, split, 16, look_up) - whole[name]).max() < 0.01 * whole[name].std()
+    assert np.array_equal(predict(model, splits["train"], 16, collate), whole["train"])
+
+
+def test_pairs_and_windows_are_cached_too(
+    tokenized: Callable[..., TokenizedSplit], params: MakeParams, tmp_path: Path
+) -> None:
+    texts = make_texts(60)
+    split = tokenized([((one, other), label) for (one, label), (other, _) in pairwise(texts)])
+    assert split.type_ids is not None
+    bounds = np.array([0, 1, 4, 5, 10, len(split)])  # sequences of each row
+    split = replace(split, row_offsets=bounds, labels=split.labels[: len(bounds) - 1])
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    whole = predict(model, split, 2, collate)
+    with cached(model, {"train": split}, params(frozen_layers=2), collate, tmp_path) as look_up:
+        assert np.abs(predict(model, split, 3, look_up) - whole).max() < 0.01 * whole.std()
+
+
+def test_frozen_layers_are_not_computed_again(splits: Splits, params: MakeParams, tmp_path: Path) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    calls: list[int] = []
+    with cached(model, splits, params(frozen_layers=2), collate, tmp_path) as look_up:
+        for layer in (0, 1, 2):
+            part = model.bert.encoder.layer[layer].attention
+            part.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
+        model.bert.embeddings.word_embeddings.register_forward_hook(lambda *_: calls.append(-1))
+        predict(model, splits["validation"], 1000, look_up)
+    assert calls == [2]
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert"])
+@pytest.mark.parametrize("unpadded", [True, False])
+def test_training_ends_in_the_weights_of_training_with_frozen_layers(
+    kind: str, unpadded: bool, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    strategy = params(frozen_layers=1, learning_rate=1e-3)
+
+    def trained(cache: bool) -> dict[str, torch.Tensor]:
+        model = frozen(kind, 1, dropout=False)
+        collate = pick_collate(model, unpadded=unpadded)
+        checkpoints = Checkpoints(f"{cache}", tmp_path / "checkpoints")
+        if not cache:
+            list(train(model, Classification(splits, strategy, collate), strategy, checkpoints))
+            return weights(model)
+        with cached(model, splits, strategy, collate, tmp_path) as look_up:
+            list(train(model, Classification(splits, strategy, look_up), strategy, checkpoints))
+        return weights(model)
+
+    model = frozen(kind, 1)
+    before, found = weights(model), depths(model)
+    whole, apart = trained(cache=False), trained(cache=True)
+    assert set(apart) == set(before)  # a whole model is saved
+    for name, depth in found.items():
+        if depth <= 1:
+            assert torch.equal(apart[name], before[name])
+        elif not name.endswith("key.bias"):  # has no gradient but rounding: softmax cancels it
+            moved = (whole[name] - before[name]).norm()
+            assert (apart[name] - whole[name]).norm() < 0.02 * moved
+
+
+def test_the_saved_model_answers_as_the_cached_one_did(
+    splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    with cached(model, splits, params(frozen_layers=2), collate, tmp_path / "scratch") as look_up:
+        model.save_pretrained(tmp_path / "model")
+        expected = predict(model, splits["validation"], 16, look_up)
+    loaded = type(model).from_pretrained(tmp_path / "model").eval()
+    logits = predict(loaded, splits["validation"], 16, pick_collate(loaded, unpadded=False))
+    assert np.abs(logits - expected).max() < 0.01 * expected.std()
+
+
+def test_dropout_of_the_layers_above_stays(splits: Splits, params: MakeParams, tmp_path: Path) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    with cached(model, splits, params(frozen_layers=2), collate, tmp_path) as look_up:
+        inputs = look_up(splits["train"], np.arange(4))
+        model.train()
+        assert not torch.equal(model(**inputs).logits, model(**inputs).logits)
+
+
+def test_nothing_is_left_on_disk(splits: Splits, params: MakeParams, tmp_path: Path) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    with cached(model, splits, params(frozen_layers=2), collate, tmp_path):
+        assert not list(tmp_path.iterdir())  # not even if the process is killed here
+
+
+def test_the_size_is_known_before(splits: Splits, params: MakeParams, tmp_path: Path) -> None:
+    tokens = sum(len(split.input_ids) for split in splits.values())
+    assert disk_bytes(build("distilbert"), splits) == tokens * 16 * 2
+    model = frozen("bert", 2)
+    with cached(
+        model, splits, params(frozen_layers=2), pick_collate(model, unpadded=True), tmp_path
+    ) as look_up:
+        states_TH = next(
+            c.cell_contents for c in look_up.__closure__ if isinstance(c.cell_contents, np.ndarray)
+        )
+        assert states_TH.nbytes == disk_bytes(model, splits)
+
+
+def test_too_small_a_disk_is_refused_before_the_work(
+    splits: Splits, params: MakeParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = frozen("bert", 2)
+    usage = namedtuple("usage", "free")(disk_bytes(model, splits) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with (
+        pytest.raises(OSError, match=r"cache_activations needs .* GB in .*; make room, or set it to false"),
+        cached(model, splits, params(frozen_layers=2), pick_collate(model, unpadded=True), tmp_path),
+    ):
+        pass
+
+
+def test_a_disk_that_runs_full_is_an_error_that_leaves_nothing(
+    splits: Splits, params: MakeParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=True)
+    whole = predict(model, splits["train"], 16, collate)
+    full = Path("/dev/full").open("wb+", buffering=0)  # noqa: SIM115 - closed by `cached`
+    monkeypatch.setattr(activations.tempfile, "TemporaryFile", lambda **_: full)
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        cached(model, splits, params(frozen_layers=2), collate, tmp_path),
+    ):
+        pass
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
+    assert np.array_equal(predict(model, splits["train"], 16, collate), whole)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("changes", [{}, {"relative_attention": True, "norm_rel_ebd": "layer_norm"}])
+def test_an_encoder_whose_layers_share_something_is_refused(
+    layers: int, changes: dict[str, object], splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen("deberta-v2", layers, **changes)
+    with (
+        pytest.raises(
+            ValueError, match=r"of DebertaV2ForSequenceClassification cannot .*cache_activations: false"
+        ),
+        cached(model, splits, params(frozen_layers=layers), pick_collate(model, unpadded=True), tmp_path),
+    ):
+        pass
+
+
+def test_weights_that_are_still_trained_are_not_cached(
+    splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen("bert", 1)
+    with (
+        pytest.raises(ValueError, match="some of their weights are trained"),
+        cached(model, splits, params(frozen_layers=2), pick_collate(model, unpadded=True), tmp_path),
+    ):
+        pass
+
+
+def test_states_too_large_for_half_precision_are_refused(
+    splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen("bert", 2)
+    with torch.no_grad():
+        model.bert.encoder.layer[1].output.LayerNorm.weight.fill_(1e5)
+    with (
+        pytest.raises(ValueError, match="too large for half precision"),
+        cached(model, splits, params(frozen_layers=2), pick_collate(model, unpadded=True), tmp_path),
+    ):
+        pass

@@ -1,0 +1,75 @@
+"""A command that runs trainings one after the other, as a stage would: in several processes if asked to.
+
+`folder` holds tokens, encoders and trainings.json: of each its name, encoder, parameters, and an accident
+(step, process, what) that is to happen.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import device, nn
+
+from bertline.modeling.launch import launch
+from bertline.params.finetune import Params
+from bertline.stages.command import run
+
+
+def finetune_all(*, folder: Path) -> None:
+    """Run the trainings of `folder`."""
+    trainings = json.loads((folder / "trainings.json").read_text())
+    params = Params(**trainings[0]["params"])
+    if launch(params):
+        return
+    from bertline.modeling.distributed import joined
+
+    with joined(params) as world:
+        (folder / f"{world.rank}.pid").write_text(str(os.getpid()))
+        for each in trainings:
+            finetune_one(folder, folder / each["name"], each)
+
+
+def finetune_one(folder: Path, out: Path, training: dict[str, Any]) -> None:
+    """Write the trained model and its events to `out`."""
+    from bertline.modeling.checkpoints import (
+        Checkpoints,
+    )  # here: whoever launches does without, and is faster
+    from bertline.modeling.distributed import World
+    from bertline.modeling.encoder import save_classifier
+    from bertline.modeling.finetuning import fine_tune, prepare
+    from bertline.modeling.tokens import Manifest, read_split
+    from bertline.modeling.training import Step
+
+    params, world = Params(**training["params"]), World.current()
+    splits = {split: read_split(folder / f"{split}.arrow") for split in ("train", "validation")}
+    with world.in_turn():
+        checkpoints = Checkpoints("run", out / "scratch")
+    encoder = folder / training["encoder"]
+    model = prepare(encoder, Manifest.read(folder), params, device("cpu"))
+    events = []
+    for event in fine_tune(model, splits, params, checkpoints):
+        events.append(vars(event))
+        if isinstance(event, Step) and (event.step, world.rank) == tuple(training["accident"][:2]):
+            _happen(training["accident"][2], model)
+    if world.is_main:
+        save_classifier(model, encoder, 32, out / "model")
+        (out / "events.json").write_text(json.dumps(events))
+
+
+def _happen(accident: str, model: nn.Module) -> None:
+    if accident == "wrong":
+        raise ValueError("something is wrong here")
+    if accident == "diverges":
+        for weight in model.parameters():
+            weight.detach().fill_(float("nan"))
+        return
+    victim, end = accident.split()
+    os.kill(os.getpid() if victim == "process" else os.getppid(), getattr(signal, end))
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    run(finetune_all)

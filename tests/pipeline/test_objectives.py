@@ -1,0 +1,119 @@
+"""What else can be learnt from the same map: several labels a row, long texts, a vocabulary of one's own."""
+
+import json
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import FILLERS, TOPICS, Run, commit, make_texts, write_csv, write_params
+
+
+def several_topics(count: int) -> list[tuple[str, str]]:
+    """Return distinct texts that name things of no, one or two topics, and the topics, separated by |."""
+    draw = random.Random(0)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        topics = draw.sample(sorted(TOPICS), k=draw.choice([0, 1, 1, 2]))
+        words = draw.choices(FILLERS, k=draw.randint(4, 9)) + [draw.choice(TOPICS[each]) for each in topics]
+        draw.shuffle(words)
+        rows[" ".join(words)] = "|".join(sorted(topics))
+    return list(rows.items())
+
+
+def change(project: Path, rows: list[tuple[str, str]] | None = None, **sections: dict[str, object]) -> None:
+    """Give the project other rows and knobs, and commit them."""
+    settings = {
+        "ingest": {"source": "data/incoming/rows.csv"},
+        "split": {"validation": 0.2, "test": 0.3},
+        "tokenize": {"weights": "models/tiny"},
+        "finetune": {"epochs": 12, "batch_size": 8, "learning_rate": 5e-3, "device": "cpu"},
+        "adapt": {"device": "cpu"},
+        "promote": {"min_accuracy": 0.0, "min_gain_over_baseline": -1.0},
+    }
+    write_params(
+        project, **{name: settings.get(name, {}) | sections.get(name, {}) for name in settings | sections}
+    )
+    if rows:
+        write_csv(project / "data/incoming/rows.csv", rows)
+    commit(project)
+
+
+def test_rows_with_several_labels_are_learnt_judged_promoted_and_served(project: Path, run: Run) -> None:
+    change(project, several_topics(500), ingest={"source": "data/incoming/rows.csv", "label_separator": "|"})
+    done = run(project, sys.executable, "-m", "flows.retrain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "promoted: v1.0.0" in done.stdout
+    metrics = json.loads((project / "reports/evaluation/metrics.json").read_text())
+    assert metrics["candidate"]["macro_f1"] > 0.7
+    assert (project / "reports/evaluation/report.html").is_file()
+    predict = run(project, "bertline", "predict", "the cat is red", "where is my")
+    assert predict.returncode == 0, predict.stderr
+    both, neither = predict.stdout.strip().splitlines()[:2]
+    assert "animal" in both
+    assert "colour" in both
+    assert "animal" not in neither
+    again = run(project, sys.executable, "-m", "flows.retrain")
+    assert "nothing to do" in again.stdout, again.stderr
+
+
+def test_long_texts_are_read_in_windows_from_tokens_to_serving(project: Path, run: Run) -> None:
+    draw = random.Random(0)
+    padding = [" ".join(draw.choices(FILLERS, k=20)) for _ in range(400)]
+    rows = [
+        (f"{filler} {text}", label) for filler, (text, label) in zip(padding, make_texts(400), strict=True)
+    ]
+    change(
+        project,
+        rows,
+        tokenize={"weights": "models/tiny", "max_length": 16, "long_texts": "windows", "stride": 4},
+    )
+    done = run(project, "dvc", "repro", "evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    about = json.loads((project / "models/candidate/bertline.json").read_text())
+    assert (about["max_length"], about["long_texts"], about["stride"]) == (16, "windows", 4)
+    assert (
+        json.loads((project / "reports/evaluation/metrics.json").read_text())["candidate"]["accuracy"] > 0.5
+    )
+
+
+@pytest.mark.parametrize("objective", ["mlm", "mlm_nsp"])
+def test_a_vocabulary_of_ones_own_is_trained_adapted_to_and_shipped(
+    project: Path, run: Run, objective: str
+) -> None:
+    own = {"weights": "models/tiny", "vocabulary": 120}
+    change(
+        project,
+        tokenize=own,
+        adapt={"device": "cpu", "objective": objective, "fresh": True, "learning_rate": 1e-3},
+    )
+    done = run(project, "dvc", "repro", "evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shipped = (project / "models/candidate/tokenizer.json").read_bytes()
+    assert shipped == (project / "data/tokens/tokenizer.json").read_bytes()
+    assert shipped != (project / "models/tiny/tokenizer.json").read_bytes()
+    assert (
+        json.loads((project / "reports/evaluation/metrics.json").read_text())["candidate"]["accuracy"] > 0.5
+    )
+
+
+def test_a_smaller_student_learns_from_the_champion(retrained: Path, run: Run, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(retrained, tmp_path / "project", symlinks=True))
+    fetch = ("text-classifier", "--stage", "champion", "--force", "-o", "models/teacher")
+    done = run(project, "dvc", "artifacts", "get", ".", *fetch)
+    assert done.returncode == 0, done.stderr
+    change(
+        project,
+        finetune={
+            "epochs": 8,
+            "batch_size": 8,
+            "device": "cpu",
+            "learning_rate": 3e-3,
+            "layers": 1,
+            "distillation": 0.5,
+        },
+    )
+    done = run(project, "dvc", "repro", "evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((project / "models/candidate/config.json").read_text())["num_hidden_layers"] == 1
