@@ -3,7 +3,8 @@
 Every contender trains the same encoder for one epoch on the same rows of the pipeline's own training split,
 in turn, several rounds: batch 32 and AdamW, without evaluation and checkpoints. Prints examples/s and real
 tokens/s (medians), the share of the machine's measured matrix-multiply peak that real tokens account for, and
-the ratio to the textbook loop (median over the rounds). Needs `make run` first (or `dvc repro`).
+the ratios to the textbook loop and to the best of the Trainer's settings (medians over the rounds). Needs
+`make run` first (or `dvc repro`). On a GPU (`--device cuda`) the computations that all share are in bf16.
 """
 
 import argparse
@@ -18,9 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     AutoTokenizer,
+    BertConfig,
+    BertModel,
     DataCollatorWithPadding,
     PreTrainedModel,
     Trainer,
@@ -30,14 +34,17 @@ from transformers import (
 from bertline.corpus.rows import read_rows
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import build_classifier
+from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.strategies import depths
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.training import Step, train
+from bertline.modeling.training import Step
 from bertline.modeling.weights import find_weights
 from bertline.params.finetune import Params
 from bertline.params.loading import load_params
 
 TOKENS = Path("data/tokens")
+TEXTBOOK = "textbook loop"
 Example = dict[str, torch.Tensor | list[int] | int]
 
 
@@ -81,51 +88,87 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=320, help="rows an epoch (default: 320)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds after a warm-up (default: 3)")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows a step (default: 32)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--bert-base", action="store_true", help="an encoder of that size, with random weights"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
 
-    params = replace(load_params(Params), epochs=1, warmup=0.0, checkpoint_every=10**9)
+    device = torch.device(arguments.device)
+    changes = {"epochs": 1, "warmup": 0.0, "checkpoint_every": 10**9, "batch_size": arguments.batch_size}
+    params = replace(load_params(Params), device=arguments.device, **changes)
     torch.set_num_threads(params.threads)
+    keep_freed_memory()  # what helps one contender helps all
     manifest = Manifest.read(TOKENS)
     split = head(read_split(TOKENS / "train.arrow"), arguments.rows)
-    folder = find_weights(manifest.weights)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(TOKENS)
     texts = read_rows(Path("data/splits/train.parquet"))["text"].to_pylist()[: arguments.rows]
     textbook_rows = Texts(texts, split.labels.tolist(), tokenizer, manifest.max_length)
     pad_to_max = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=manifest.max_length)
     dynamic = DataCollatorWithPadding(tokenizer)
 
     contenders: dict[str, Callable[[PreTrainedModel], None]] = {
-        "textbook loop": lambda model: textbook(model, textbook_rows, params),
+        TEXTBOOK: lambda model: textbook(model, textbook_rows, params),
         "Trainer, padded to maximum": lambda model: trainer(model, split, params, pad_to_max, "random"),
         "Trainer, dynamic padding": lambda model: trainer(model, split, params, dynamic, "random"),
         "Trainer, grouped by length": lambda model: trainer(model, split, params, dynamic, "group_by_length"),
+        "bertline, padded": lambda model: ours(model, split, replace(params, unpadded=False)),
         "bertline": lambda model: ours(model, split, params),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_ in range(arguments.rounds + 1):  # the first is a warm-up
-        for name, run in contenders.items():
-            torch.manual_seed(0)
-            model = build_classifier(folder, manifest.classes).train()
-            start = time.perf_counter()
-            run(model)
-            if round_:
-                seconds[name].append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (
+            save_random_bert_base(Path(scratch)) if arguments.bert_base else find_weights(manifest.weights)
+        )
+        for round_ in range(arguments.rounds + 1):  # the first is a warm-up
+            for name, run in contenders.items():
+                torch.manual_seed(0)
+                model = build_classifier(folder, manifest.classes).to(device).train()
+                start = now(device)
+                run(model)
+                if round_:
+                    seconds[name].append(now(device) - start)
+    report(seconds, split, params, model)
 
-    tokens, peak = int(split.lengths.sum()), matmul_peak()
+
+def report(
+    seconds: dict[str, list[float]], split: TokenizedSplit, params: Params, model: PreTrainedModel
+) -> None:
+    """Print the table."""
+    tokens, peak = int(split.lengths.sum()), matmul_peak(model.device)
     flops = training_flops(model, split.lengths)
-    print(f"{len(split)} rows, {tokens / len(split):.1f} tokens on average, {params.threads} threads, fp32;")
-    print(
-        f"matrix-multiply peak measured here: {peak / 1e9:.0f} GFLOP/s; medians of {arguments.rounds} rounds"
+    hardware = torch.cuda.get_device_name() if params.device == "cuda" else f"{params.threads} threads"
+    kind = "bf16" if params.device == "cuda" else "fp32"
+    print(f"{len(split)} rows, {tokens / len(split):.1f} tokens on average, batch {params.batch_size},")
+    print(f"{hardware}, {kind}, torch {torch.__version__}, transformers {transformers.__version__};")
+    rounds = len(seconds[TEXTBOOK])
+    print(f"matrix-multiply peak measured here: {peak / 1e9:,.0f} GFLOP/s; medians of {rounds} rounds")
+    best = min(
+        (name for name in seconds if "Trainer" in name), key=lambda name: statistics.median(seconds[name])
     )
-    print(f"{'':28}{'examples/s':>11}{'tokens/s':>10}{'of peak':>9}{'ratio':>7}")
+    print(f"{'':28}{'examples/s':>11}{'tokens/s':>10}{'of peak':>9}{'textbook':>10}{'best Trainer':>14}")
     for name, times in seconds.items():
         median = statistics.median(times)
-        ratios = [base / mine for base, mine in zip(seconds["textbook loop"], times, strict=True)]
-        print(
-            f"{name:28}{len(split) / median:11.1f}{tokens / median:10.0f}"
-            f"{flops / median / peak:9.0%}{statistics.median(ratios):7.2f}"
-        )
+        line = f"{name:28}{len(split) / median:11.1f}{tokens / median:10.0f}{flops / median / peak:9.0%}"
+        for other, width in ((TEXTBOOK, 10), (best, 14)):
+            ratios = [base / mine for base, mine in zip(seconds[other], times, strict=True)]
+            line += f"{statistics.median(ratios):{width}.2f}"
+        print(line)
+
+
+def save_random_bert_base(folder: Path) -> Path:
+    """Save a BERT-base with random weights, as large and as fast as the pretrained one."""
+    BertModel(BertConfig()).save_pretrained(folder)
+    return folder
+
+
+def now(device: torch.device) -> float:
+    """Return the time in seconds, after everything that runs on `device`."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
@@ -139,7 +182,9 @@ def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
 def textbook(model: PreTrainedModel, rows: Texts, params: Params) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate)
     for batch in DataLoader(rows, batch_size=params.batch_size, shuffle=True):
-        loss = model(**batch).loss
+        moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=params.device == "cuda"):
+            loss = model(**moved).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), params.max_grad_norm)
         optimizer.step()
@@ -161,7 +206,8 @@ def trainer(
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=params.device == "cpu",
+            bf16=params.device == "cuda",
         )
         Trainer(model=model, args=arguments, train_dataset=Rows(split), data_collator=collate).train()
 
@@ -171,20 +217,21 @@ def ours(model: PreTrainedModel, split: TokenizedSplit, params: Params) -> None:
     steps = math.ceil(len(split) / params.batch_size)
     with tempfile.TemporaryDirectory() as scratch:
         splits = {"train": split, "validation": split}
-        for event in train(model, splits, params, Checkpoints("benchmark", Path(scratch))):
+        for event in fine_tune(model, splits, params, Checkpoints("benchmark", Path(scratch))):
             if isinstance(event, Step) and event.step == steps:
                 break
 
 
-def matmul_peak() -> float:
-    """Return the floating-point operations per second of large float32 matrix products, best of ten."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+def matmul_peak(device: torch.device) -> float:
+    """Return the floating-point operations per second of large matrix products, best of ten."""
+    size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     best = math.inf
     for _ in range(10):
-        start = time.perf_counter()
+        start = now(device)
         a @ b
-        best = min(best, time.perf_counter() - start)
-    return 2 * 2048**3 / best
+        best = min(best, now(device) - start)
+    return 2 * size**3 / best
 
 
 def training_flops(model: PreTrainedModel, lengths: np.ndarray) -> float:

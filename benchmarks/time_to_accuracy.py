@@ -1,0 +1,158 @@
+"""Time to equal validation accuracy: bertline's loop and its preset `fast` against Hugging Face's Trainer.
+
+Every contender trains the encoder of params.yaml on the pipeline's own training split, in turn, one seed
+after the other, and is scored on validation after each epoch. The Trainer's scoring does not count, ours and
+our checkpoints do; so do the Trainer's start and the preset's cache. The Trainer groups by length, its
+fastest setting, and gets the parameters of params.yaml. The target is the accuracy of the Trainer's best
+epoch, by the mean over seeds; a contender's time is that of its first epoch whose mean over seeds reaches it.
+Needs `dvc repro tokenize`.
+"""
+
+import argparse
+import logging
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+from benchmarks.training import TOKENS, Rows
+from bertline.modeling.batches import collate_padded
+from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.classification import predict
+from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.memory import keep_freed_memory
+from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
+from bertline.modeling.training import Epoch
+from bertline.modeling.weights import find_weights
+from bertline.params.finetune import Params
+from bertline.params.loading import load_params, read_document
+
+CPU = torch.device("cpu")
+
+
+class Point(NamedTuple):
+    """Seconds of training until the end of an epoch, and the accuracy on validation there."""
+
+    seconds: float
+    accuracy: float
+
+
+class Clock(TrainerCallback):
+    """Notes time and accuracy at the end of each of the Trainer's epochs."""
+
+    def __init__(self, validation: TokenizedSplit) -> None:
+        self.validation, self.points, self.start = validation, [], time.perf_counter()
+
+    def on_epoch_end(
+        self, args: object, state: object, control: object, *, model: torch.nn.Module, **_: object
+    ) -> None:
+        """Stop the clock, score the model on validation, and go on."""
+        now = time.perf_counter()
+        logits = predict(model, self.validation, 64, collate_padded(model.config))
+        accuracy = float((logits.argmax(axis=1) == self.validation.labels).mean())
+        self.points.append(Point(now - self.start, accuracy))
+        model.train()
+        self.start += time.perf_counter() - now
+
+
+def trainer(
+    splits: dict[str, TokenizedSplit], params: Params, manifest: Manifest, encoder: Path
+) -> list[Point]:
+    model = prepare(encoder, manifest, params, CPU)
+    torch.use_deterministic_algorithms(False)  # the Trainer's default
+    collate = DataCollatorWithPadding(AutoTokenizer.from_pretrained(encoder))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            per_device_train_batch_size=params.batch_size,
+            num_train_epochs=params.epochs,
+            learning_rate=params.learning_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=params.warmup,  # a share where it is below 1
+            weight_decay=params.weight_decay,
+            train_sampling_strategy="group_by_length",
+            seed=params.seed,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        clock = Clock(splits["validation"])
+        Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=Rows(splits["train"]),
+            data_collator=collate,
+            callbacks=[clock],
+        ).train()
+    return clock.points
+
+
+def ours(splits: dict[str, TokenizedSplit], params: Params, manifest: Manifest, encoder: Path) -> list[Point]:
+    model = prepare(encoder, manifest, params, CPU)
+    points: list[Point] = []
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        for event in fine_tune(model, splits, params, Checkpoints("benchmark", Path(scratch))):
+            if isinstance(
+                event, Epoch
+            ):  # its scoring and its checkpoints count: they cannot be told apart here
+                points.append(Point(time.perf_counter() - start, event.scores["accuracy"]))
+    return points
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each contender (default: 3)")
+    parser.add_argument("--preset", default="fast", help="preset to compare (default: fast)")
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    keep_freed_memory()
+    manifest = Manifest.read(TOKENS)
+    encoder = find_weights(manifest.weights)
+    splits = {name: read_split(TOKENS / f"{name}.arrow") for name in ("train", "validation")}
+    base = load_params(Params)
+    preset = read_document(Path("presets", f"{arguments.preset}.yaml"))["finetune"]
+    fast = replace(base, **preset)
+    contenders = {
+        "Trainer, grouped by length": (trainer, base),
+        "bertline": (ours, base),
+        f"bertline, preset {arguments.preset}": (ours, fast),
+    }
+    points: dict[str, list[list[Point]]] = {name: [] for name in contenders}
+    for seed in range(1, arguments.seeds + 1):
+        for name, (run, params) in contenders.items():
+            points[name].append(run(splits, replace(params, seed=seed), manifest, encoder))
+            print(
+                f"seed {seed}, {name}: "
+                + ", ".join(f"{p.accuracy:.4f} at {p.seconds:.0f} s" for p in points[name][-1])
+            )
+    report(points)
+
+
+def report(points: dict[str, list[list[Point]]]) -> None:
+    """Print the table: the target, when each contender's mean reaches it, and the ratio to the Trainer."""
+    means = {
+        name: np.array(runs).mean(axis=0) for name, runs in points.items()
+    }  # [epochs, (seconds, accuracy)]
+    first = next(iter(means))
+    target = means[first][:, 1].max()
+    base = means[first][means[first][:, 1] >= target][0, 0]
+    print(f"target: accuracy {target:.4f} on validation, mean of {len(points[first])} seeds")
+    print(f"{'':28}{'best':>8}{'seconds to target':>19}{'ratio':>7}")
+    for name, mean in means.items():
+        reached = mean[mean[:, 1] >= target]
+        when = f"{reached[0, 0]:19.1f}{base / reached[0, 0]:7.2f}" if len(reached) else f"{'not reached':>19}"
+        print(f"{name:28}{mean[:, 1].max():8.4f}{when}")
+
+
+if __name__ == "__main__":
+    main()
