@@ -30,10 +30,11 @@ from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.cutting import Cutter, load_tokenizer
 from bertline.modeling.encoder import make_deterministic, save_classifier
 from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.history import Epoch, Step, best_epoch
 from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.tokenizer import copy_tokenizer, special_ids, train_tokenizer
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.training import Epoch, Step, best_epoch, train
+from bertline.modeling.training import train
 from bertline.modeling.weights import find_weights, fingerprint
 from bertline.params.adapt import Params as Adapt
 from bertline.params.finetune import Params as Finetune

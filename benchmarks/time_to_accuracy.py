@@ -18,16 +18,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from benchmarks.training import TOKENS, Rows
 from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import predict
 from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.history import Epoch
 from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.training import Epoch
 from bertline.modeling.weights import find_weights
 from bertline.params.finetune import Params
 from bertline.params.loading import load_params, read_document
@@ -84,13 +91,12 @@ def trainer(
             use_cpu=True,
         )
         clock = Clock(splits["validation"])
-        Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=Rows(splits["train"]),
-            data_collator=collate,
-            callbacks=[clock],
-        ).train()
+        rows = Rows(splits["train"])
+        run = Trainer(
+            model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]
+        )
+        run.remove_callback(PrinterCallback)
+        run.train()
     return clock.points
 
 
@@ -100,9 +106,7 @@ def ours(splits: dict[str, TokenizedSplit], params: Params, manifest: Manifest, 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         for event in fine_tune(model, splits, params, Checkpoints("benchmark", Path(scratch))):
-            if isinstance(
-                event, Epoch
-            ):  # its scoring and its checkpoints count: they cannot be told apart here
+            if isinstance(event, Epoch):
                 points.append(Point(time.perf_counter() - start, event.scores["accuracy"]))
     return points
 

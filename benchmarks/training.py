@@ -27,6 +27,7 @@ from transformers import (
     BertModel,
     DataCollatorWithPadding,
     PreTrainedModel,
+    PrinterCallback,
     Trainer,
     TrainingArguments,
 )
@@ -35,10 +36,10 @@ from bertline.corpus.rows import read_rows
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import build_classifier
 from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.history import Step
 from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.strategies import depths
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.training import Step
 from bertline.modeling.weights import find_weights
 from bertline.params.finetune import Params
 from bertline.params.loading import load_params
@@ -209,7 +210,9 @@ def trainer(
             use_cpu=params.device == "cpu",
             bf16=params.device == "cuda",
         )
-        Trainer(model=model, args=arguments, train_dataset=Rows(split), data_collator=collate).train()
+        run = Trainer(model=model, args=arguments, train_dataset=Rows(split), data_collator=collate)
+        run.remove_callback(PrinterCallback)
+        run.train()
 
 
 def ours(model: PreTrainedModel, split: TokenizedSplit, params: Params) -> None:

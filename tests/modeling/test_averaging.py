@@ -12,8 +12,9 @@ from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import Classification
 from bertline.modeling.encoder import build_classifier, make_deterministic
+from bertline.modeling.history import Step
 from bertline.modeling.tokens import TokenizedSplit
-from bertline.modeling.training import Step, train
+from bertline.modeling.training import train
 from bertline.params.finetune import Params
 
 Splits = dict[str, TokenizedSplit]

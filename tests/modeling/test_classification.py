@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.tokens import Manifest, TokenizedSplit
-from bertline.modeling.training import Epoch, Step
 from bertline.params.finetune import Params
 
 Splits = dict[str, TokenizedSplit]

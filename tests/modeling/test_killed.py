@@ -23,8 +23,8 @@ from transformers import BertConfig, BertModel
 
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.history import Step
 from bertline.modeling.tokens import Manifest, TokenizedSplit
-from bertline.modeling.training import Step
 from bertline.params.finetune import Params
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {

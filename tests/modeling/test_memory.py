@@ -21,9 +21,9 @@ from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import predict
 from bertline.modeling.encoder import build_classifier
 from bertline.modeling.finetuning import fine_tune, prepare
+from bertline.modeling.history import Step
 from bertline.modeling.memory import OutOfMemoryError, Room, is_out_of_memory, memory_errors
 from bertline.modeling.tokens import Manifest, TokenizedSplit
-from bertline.modeling.training import Step
 from bertline.params.finetune import Params
 
 needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")

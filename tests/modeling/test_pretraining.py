@@ -26,9 +26,10 @@ from bertline.modeling.adapting import build_pretraining, build_task
 from bertline.modeling.batches import parts
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import make_deterministic, save_classifier
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.pretraining import Pretraining
 from bertline.modeling.tokens import Manifest, TokenizedSplit
-from bertline.modeling.training import Epoch, Step, train
+from bertline.modeling.training import train
 from bertline.params.adapt import Params
 
 Splits = dict[str, TokenizedSplit]

@@ -11,6 +11,7 @@ from bertline.modeling import lora
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import build_classifier
 from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.history import Epoch
 from bertline.modeling.strategies import (
     depths,
     freeze,
@@ -20,7 +21,6 @@ from bertline.modeling.strategies import (
     unfreeze,
 )
 from bertline.modeling.tokens import TokenizedSplit
-from bertline.modeling.training import Epoch
 from bertline.params.finetune import Params
 
 MakeParams = Callable[..., Params]

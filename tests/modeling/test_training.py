@@ -12,8 +12,9 @@ from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import predict
 from bertline.modeling.encoder import build_classifier, make_deterministic, pick_device
 from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.tokens import TokenizedSplit
-from bertline.modeling.training import Epoch, Step, TrainingDivergedError
+from bertline.modeling.training import TrainingDivergedError
 from bertline.params.finetune import Params
 
 Splits = dict[str, TokenizedSplit]

@@ -40,8 +40,8 @@ def finetune_one(folder: Path, out: Path, training: dict[str, Any]) -> None:
     from bertline.modeling.distributed import World
     from bertline.modeling.encoder import save_classifier
     from bertline.modeling.finetuning import fine_tune, prepare
+    from bertline.modeling.history import Step
     from bertline.modeling.tokens import Manifest, read_split
-    from bertline.modeling.training import Step
 
     params, world = Params(**training["params"]), World.current()
     splits = {split: read_split(folder / f"{split}.arrow") for split in ("train", "validation")}

@@ -17,9 +17,10 @@ from bertline.modeling.batches import pick_collate
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import Classification, predict
 from bertline.modeling.encoder import build_classifier, make_deterministic
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.strategies import freeze, keep_layers, reinitialize
 from bertline.modeling.tokens import Manifest, TokenizedSplit
-from bertline.modeling.training import Epoch, Step, train
+from bertline.modeling.training import train
 from bertline.params.finetune import Params
 
 

@@ -8,7 +8,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,37 +20,10 @@ from bertline.modeling.batches import Batch
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.distributed import Spread, World, as_sharded, unsharded
 from bertline.modeling.draws import keys
+from bertline.modeling.history import Epoch, History, Step, best_epoch, epoch_loss, has_stalled, pack, unpack
 from bertline.modeling.memory import Room, memory_errors
 from bertline.modeling.schedules import learning_rate
 from bertline.params.training import Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One optimizer step: number from 1, mean loss of its batch (nats), learning rate, texts seen.
-
-    `micro_batch`: texts that are computed at once, at most; it falls when memory runs out.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    examples: int
-    micro_batch: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One pass over the training split: number from 1, mean loss (nats), the task's scores on validation."""
-
-    epoch: int
-    train_loss: float
-    scores: dict[str, float]
-
-    def better_than(self, other: "Epoch", select_by: str) -> bool:
-        """Say whether this epoch wins by `select_by`, a loss or a score; on a tie the earlier one stays."""
-        sign = -1 if select_by == "loss" else 1
-        return sign * self.scores[select_by] > sign * other.scores[select_by]
 
 
 class Task(Protocol):
@@ -107,7 +79,7 @@ def train(
         run = _Run(model, task, params, checkpoints)
         yield from run.history
         for epoch in range(run.step // steps_per_epoch + 1, params.epochs + 1):
-            if _has_stalled(run.history, task.select_by, params.patience):
+            if has_stalled(run.history, task.select_by, params.patience):
                 break
             task.start_epoch(run.model, epoch)
             run.spread.start_epoch()
@@ -117,22 +89,6 @@ def train(
                     run.save()
             yield run.finish_epoch(epoch)
         model.load_state_dict(checkpoints.load_best())
-
-
-def best_epoch(history: list[Step | Epoch], select_by: str) -> Epoch | None:
-    """Return the epoch that wins by `select_by`, the earliest on a tie; None before the first has ended."""
-    best: Epoch | None = None
-    for each in history:
-        if isinstance(each, Epoch) and (best is None or each.better_than(best, select_by)):
-            best = each
-    return best
-
-
-def _has_stalled(history: list[Step | Epoch], select_by: str, patience: int | None) -> bool:
-    best = best_epoch(history, select_by)
-    if patience is None or best is None:
-        return False
-    return sum(isinstance(each, Epoch) for each in history) - best.epoch >= patience
 
 
 class _Run:
@@ -150,7 +106,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
         self.average = None if params.averaging is None else Average(self.model, params.averaging)
         self.room = Room((params.micro_batch or params.batch_size) * self.world.size)
-        self.history: list[Step | Epoch] = []
+        self.history: History = []
         self.step = 0
         if not self.world.is_main:  # its own dropout
             torch.manual_seed(int(keys(params.seed, self.world.rank)[0]))
@@ -214,10 +170,7 @@ class _Run:
 
     def finish_epoch(self, epoch: int) -> Epoch:
         """Score the weights, keep them if they are the best so far, and save everything."""
-        ended = max((i for i, each in enumerate(self.history) if isinstance(each, Epoch)), default=-1)
-        steps = [each for each in self.history[ended + 1 :] if isinstance(each, Step)]
-        examples = sum(each.examples for each in steps)
-        train_loss = sum(each.loss * each.examples for each in steps) / examples
+        train_loss = epoch_loss(self.history)
         with self.average.in_place() if self.average else nullcontext():
             done = Epoch(epoch=epoch, train_loss=train_loss, scores=self.spread.validate(self.task.validate))
             best = best_epoch(self.history, self.task.select_by)
@@ -239,13 +192,8 @@ class _Run:
         tensors = self.world.whole(tensors)
         for name, state in _random_state().items():
             tensors |= {f"random.{i}.{name}": each for i, each in enumerate(self.world.gather(state))}
-        steps = [each for each in self.history if isinstance(each, Step)]
-        for field in fields(Step):  # as tensors, because there may be a million
-            tensors[f"steps.{field.name}"] = torch.tensor(
-                [getattr(each, field.name) for each in steps],
-                dtype=torch.float64 if field.type is float else torch.int64,
-            )
-        epochs = [(i, asdict(each)) for i, each in enumerate(self.history) if isinstance(each, Epoch)]
+        columns, epochs = pack(self.history)
+        tensors |= {f"steps.{name}": column for name, column in columns.items()}
         if self.world.is_main:
             self.checkpoints.save(tensors, {"epochs": epochs, "room": self.room.rows})
         self.world.wait()
@@ -275,12 +223,8 @@ class _Run:
         states = found["random"].items()
         _set_random_state({name.removeprefix(mine): each for name, each in states if name.startswith(mine)})
         self.room.rows = state["room"]
-        names = [field.name for field in fields(Step)]
-        columns = [found["steps"][name].tolist() for name in names]
-        self.history = [Step(**dict(zip(names, each, strict=True))) for each in zip(*columns, strict=True)]
-        self.step = len(self.history)
-        for i, epoch in state["epochs"]:
-            self.history.insert(i, Epoch(**epoch))
+        self.history = unpack(found["steps"], state["epochs"])
+        self.step = sum(isinstance(each, Step) for each in self.history)
 
 
 def _random_state() -> dict[str, torch.Tensor]:

@@ -14,10 +14,10 @@ from bertline.modeling.distillation import load_teacher
 from bertline.modeling.distributed import World, joined
 from bertline.modeling.encoder import make_deterministic, pick_device, runtime, save_classifier
 from bertline.modeling.finetuning import fine_tune, prepare, teach
+from bertline.modeling.history import Epoch, Step, best_epoch
 from bertline.modeling.launch import launch
 from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.tokens import Manifest, read_split
-from bertline.modeling.training import Epoch, Step, best_epoch
 from bertline.params.finetune import Params
 from bertline.params.loading import load_params
 from bertline.stages.command import run

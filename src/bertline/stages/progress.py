@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bertline.modeling.training import Epoch, Step, best_epoch
+from bertline.modeling.history import Epoch, Step, best_epoch
 
 LINES = 20
 """Lines that a whole training leaves in a log."""
