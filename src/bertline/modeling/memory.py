@@ -103,4 +103,4 @@ def keep_freed_memory() -> None:
         except (OSError, AttributeError):  # another libc
             return
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        _ = mallopt(-3, 2**30) or mallopt(-3, 2**25)  # M_MMAP_THRESHOLD; older versions allow 32 MB
