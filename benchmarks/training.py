@@ -46,6 +46,21 @@ from bertline.params.loading import load_params
 
 TOKENS = Path("data/tokens")
 TEXTBOOK = "textbook loop"
+PLAIN = {
+    "epochs": 1,
+    "warmup": 0.0,
+    "checkpoint_every": 10**9,
+    "micro_batch": None,
+    "gradient_checkpointing": False,
+    "averaging": None,
+    "r_drop": 0.0,
+    "distillation": 0.0,
+    "layer_decay": 1.0,
+    "frozen_layers": None,
+    "unfreeze_epochs": 0,
+    "cache_activations": False,
+}
+"""What every contender does, whatever params.yaml says."""
 Example = dict[str, torch.Tensor | list[int] | int]
 
 
@@ -98,8 +113,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
 
     device = torch.device(arguments.device)
-    changes = {"epochs": 1, "warmup": 0.0, "checkpoint_every": 10**9, "batch_size": arguments.batch_size}
-    params = replace(load_params(Params), device=arguments.device, **changes)
+    params = replace(load_params(Params), device=arguments.device, batch_size=arguments.batch_size, **PLAIN)
     torch.set_num_threads(params.threads)
     keep_freed_memory()  # what helps one contender helps all
     manifest = Manifest.read(TOKENS)

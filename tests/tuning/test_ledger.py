@@ -156,18 +156,18 @@ def test_two_tips_with_two_seeds_are_experiments_and_a_verdict_and_the_checkout_
     shown = json.loads(dvc(project, "exp", "show", "--json"))
     experiments = {each["name"]: each["revs"][0]["data"] for each in shown[1]["experiments"]}
     assert sorted(experiments) == [
-        f"ablate-{tip}-seed-{seed}" for tip in ("base", "cosine", "mlm") for seed in (1, 2)
+        f"ablate-{tip}-seed-{seed}" for tip in ("base", "cosine", "mlm") for seed in (1, 5)
     ]
-    params = experiments["ablate-cosine-seed-2"]["params"]["params.yaml"]["data"]
-    assert (params["finetune"]["schedule"], params["finetune"]["seed"]) == ("cosine", 2)
-    metrics = experiments["ablate-cosine-seed-2"]["metrics"]
-    assert metrics["reports/finetune/summary.json"]["data"]["validation_macro_f1"] == pytest.approx(0.622)
+    params = experiments["ablate-cosine-seed-5"]["params"]["params.yaml"]["data"]
+    assert (params["finetune"]["schedule"], params["finetune"]["seed"]) == ("cosine", 5)
+    metrics = experiments["ablate-cosine-seed-5"]["metrics"]
+    assert metrics["reports/finetune/summary.json"]["data"]["validation_macro_f1"] == pytest.approx(0.655)
     assert metrics["reports/finetune/summary.json"]["data"]["teacher"] == "wise"
     assert "test_score" not in json.dumps(metrics)
 
     with (project / "reports/ablation.csv").open() as file:
         rows = {row["tip"]: row for row in csv.DictReader(file)}
-    assert float(rows["cosine"]["macro_f1_gain"]) == pytest.approx(0.1015)
+    assert float(rows["cosine"]["macro_f1_gain"]) == pytest.approx(0.103)
     assert rows["cosine"]["verdict"] == rows["mlm"]["verdict"] == "helps"
     assert float(rows["mlm"]["minutes"]) > 0
     assert done.stdout.index("mlm  ") < done.stdout.index("cosine  ")  # the larger gain first

@@ -3,12 +3,20 @@
 Hugging Face owns the model code: any architecture of `AutoModelForSequenceClassification` will do.
 """
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from bertline.modeling.disk import disk_errors
 
@@ -43,9 +51,24 @@ def save_classifier(model: PreTrainedModel, tokenizer_folder: Path, max_length: 
         OSError: the disk is full.
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, model_max_length=max_length)
+    own = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    if _rules(tokenizer.backend_tokenizer) != _rules(own):  # transformers went by its class, not by the file
+        names = tokenizer.model_input_names
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            tokenizer_folder, model_max_length=max_length, model_input_names=names
+        )
     with disk_errors():
         tokenizer.save_pretrained(out)
+        shutil.copyfile(
+            tokenizer_folder / "tokenizer.json", out / "tokenizer.json"
+        )  # the one of the training
         model.cpu().save_pretrained(out)
+
+
+def _rules(tokenizer: Tokenizer) -> list[object]:
+    """Return how a tokenizer gets from a text to pieces, whatever its vocabulary."""
+    parts = json.loads(tokenizer.to_str())
+    return [parts["normalizer"], parts["pre_tokenizer"]]
 
 
 def load_classifier(folder: Path) -> PreTrainedModel:

@@ -58,8 +58,9 @@ def longest_input(folder: Path) -> int | None:
     """Return how many tokens the encoder of `folder` can read; None if its config sets no limit."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     positions: int | None = config.get("max_position_embeddings")
-    if positions and "roberta" in config.get("model_type", ""):
-        positions -= config.get("pad_token_id", 1) + 1  # RoBERTa counts positions from behind its padding id
+    kind = config.get("model_type", "")
+    if positions and ("roberta" in kind or kind in ("camembert", "mpnet")):
+        positions -= config.get("pad_token_id", 1) + 1  # these count positions from behind their padding id
     return positions
 
 

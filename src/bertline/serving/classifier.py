@@ -14,6 +14,7 @@ from bertline.modeling.batches import collate_padded, pool, sorted_order, window
 from bertline.modeling.cutting import Cutter
 from bertline.modeling.encoder import load_classifier
 from bertline.modeling.tokens import Tokens
+from bertline.modeling.weights import FILES
 
 
 class Classifier:
@@ -35,6 +36,9 @@ class Classifier:
             raise ValueError(
                 f"there is no model in {folder}; `dvc repro finetune` trains models/candidate"
             ) from None
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise ValueError(f"the model in {folder} has no {missing[0]}; fetch or train it again")
         torch.set_num_threads(threads)
         self._model = load_classifier(folder)
         self._collate = collate_padded(self._model.config)

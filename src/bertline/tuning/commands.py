@@ -77,10 +77,10 @@ def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
         try:
             ledger.run(tips, seeds, typer.echo)
         except KeyboardInterrupt:
-            _report(ledger, tips, seeds)
             typer.echo("error: interrupted; run the same command again to continue", err=True)
             raise typer.Exit(130) from None
-        _report(ledger, tips, seeds)
+        finally:
+            _report(ledger, tips, seeds)
 
 
 def _report(ledger: "Ledger", tips: "list[Tip]", seeds: int) -> None:

@@ -16,7 +16,7 @@ from bertline.params.finetune import Params as Finetune
 from bertline.params.loading import load_params
 from bertline.tuning.editing import Value
 from bertline.tuning.gains import Gain, paired_gain
-from bertline.tuning.tips import Tip
+from bertline.tuning.tips import RESTARTS, Tip
 from bertline.tuning.workplace import FOLDER, Workplace
 
 METRICS = ("macro_f1", "accuracy")
@@ -29,7 +29,6 @@ class Entry(TypedDict):
     name: str
     minutes: float | None
     scores: dict[str, float] | None
-    commit: str | None
 
 
 class Ledger:
@@ -94,7 +93,7 @@ class Ledger:
         try:
             result = self._place.run(entry["name"], changes)
             worked = result.trained
-            entry["scores"], entry["commit"] = result.scores, result.commit
+            entry["scores"] = result.scores
         finally:  # an interrupted run continues, and its minutes add up
             if worked:
                 entry["minutes"] = (entry["minutes"] or 0.0) + (time.monotonic() - start) / 60
@@ -103,12 +102,14 @@ class Ledger:
         return entry
 
     def _entry(self, tip: Tip, seed: int) -> Entry:
-        name = f"ablate-{tip.name}-seed-{self._finetune.seed + seed}"
-        new = Entry(name=name, minutes=None, scores=None, commit=None)
-        return self._entries.get(self._place.key(self._changes(tip, seed)), new)
+        changes = self._changes(tip, seed)
+        new = Entry(name=f"ablate-{tip.name}-seed-{changes['finetune.seed']}", minutes=None, scores=None)
+        return self._entries.get(self._place.key(changes), new)
 
     def _changes(self, tip: Tip, seed: int) -> Mapping[str, Value]:
-        seeds: dict[str, Value] = {"finetune.seed": self._finetune.seed + seed}
+        # No training of one run is also one of another, or intervals over runs would be too narrow.
+        first = self._finetune.seed + seed * (1 + max(RESTARTS, self._finetune.restarts))
+        seeds: dict[str, Value] = {"finetune.seed": first + ("finetune.restarts" in tip.changes)}
         if tip.changes.get("adapt.objective", self._adapt.objective) != "none":
             seeds["adapt.seed"] = self._adapt.seed + seed
         return {**tip.changes, **seeds}

@@ -10,6 +10,8 @@ from bertline.params.adapt import Params as Adapt
 from bertline.params.finetune import Params as Finetune
 from bertline.tuning.editing import Value
 
+RESTARTS = 3
+
 
 @dataclass(frozen=True)
 class Tip:
@@ -40,14 +42,14 @@ def all_tips(finetune: Finetune, adapt: Adapt, depth: int) -> list[Tip]:
         "frozen-embeddings": {"frozen_layers": 0},
         "frozen-half": {"frozen_layers": half},
         "frozen-half-cached": {"frozen_layers": half, "cache_activations": True},
-        "unfreezing": {"unfreeze_epochs": max(epochs - 1, 1)},
+        "unfreezing": {"unfreeze_epochs": epochs - 1},
         "lora-8": {"lora_rank": 8},
         "balanced": {"class_weights": "balanced"},
         "focal": {"loss": "focal"},
         "label-smoothing-0.1": {"label_smoothing": 0.1},
         "r-drop-1": {"r_drop": 1.0},
         "averaging-0.98": {"averaging": 0.98},
-        "restarts-3": {"restarts": 3},
+        f"restarts-{RESTARTS}": {"restarts": RESTARTS},
         "layers-two-thirds": {"layers": two_thirds},
     }
     tips = [

@@ -1,9 +1,9 @@
 """A second checkout of the project, in which trainings run as DVC experiments.
 
-Guarantees that the user's own checkout is not touched, whenever this is interrupted: not its params.yaml,
-dvc.lock and outputs, nor HEAD, index and work tree (`dvc exp run` stashes, detaches HEAD and resets, even
-with --temp). Code and params are those of the moment it was opened, so people may go on working. It stays, so
-that what was killed continues from its crash checkpoint. The test split is not in it.
+Guarantees that trainings do not touch the user's own checkout, whenever this is interrupted: not its
+params.yaml, dvc.lock and outputs, nor HEAD, index and work tree (`dvc exp run` stashes, detaches HEAD and
+resets, even with --temp). Code and params are those of the moment it was opened, so people may go on
+working. It stays, so that what was killed continues from its crash checkpoint. The test split is not in it.
 """
 
 import hashlib
@@ -35,10 +35,9 @@ _CHANGING = ("params.yaml", "dvc.lock", "*.dvc")  # what may differ from HEAD wh
 
 @dataclass(frozen=True)
 class Result:
-    """The validation scores of an experiment, its commit, and whether anything had to be trained for it."""
+    """The validation scores of an experiment, and whether anything had to be trained for it."""
 
     scores: dict[str, float]
-    commit: str
     trained: bool
 
 
@@ -56,9 +55,8 @@ class Workplace:
             git(self.checkout, "checkout", "--quiet", "--force", "--detach", head)
         else:
             git(root, "worktree", "add", "--force", "--detach", str(self.checkout), head)
-        changed = git(
-            root, "ls-files", "--modified", "--others", "--exclude-standard", "-z", "--", *_CHANGING
-        )
+        changed = git(root, "diff", "--name-only", "-z", "HEAD", "--", *_CHANGING)
+        changed += git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *_CHANGING)
         for name in filter(None, changed.split("\0")):
             if (root / name).exists():
                 (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,9 +82,9 @@ class Workplace:
         """
         (self.checkout / "params.yaml").write_text(edit(self._params, changes), "utf-8")
         said = _dvc(self.checkout, self._log, "repro", "--single-item", *STAGES)
-        commit = commit_experiment(self.checkout, ["dvc.lock"], f"{name}: {dict(changes)}", name)
+        commit_experiment(self.checkout, ["dvc.lock"], f"{name}: {dict(changes)}", name)
         scores = json.loads((self.checkout / _SUMMARY).read_text("utf-8"))
-        return Result(scores=scores, commit=commit, trained="Running stage" in said)
+        return Result(scores=scores, trained="Running stage" in said)
 
     def _forget_evaluation(self) -> object:
         """Take the evaluation of the user's own model out of dvc.lock; return what it says of the tokens.
@@ -107,16 +105,18 @@ class Workplace:
             if (self.checkout / name).is_symlink():
                 (self.checkout / name).unlink()
         stages = YAML(typ="safe").load(self.checkout / "dvc.yaml")["stages"].values()
-        outs = tuple(f"{out}/" for stage in stages for out in stage["outs"])
+        outs = [out for stage in stages for out in stage.get("outs", [])]
+        folders = tuple(f"{next(iter(out)) if isinstance(out, dict) else out}/" for out in outs)
         links = []
         for name in filter(None, git(self.root, *others).split("\0")):
-            if not name.startswith(outs):
+            if not name.startswith(folders):
                 (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.checkout / name).symlink_to(self.root / name)
                 about = (self.root / name).stat()
                 links.append([name, about.st_size, about.st_mtime_ns])
         weights = load_params(Tokenize, self.checkout / "params.yaml").weights
         if (self.root / weights).is_dir() and not (self.checkout / weights).exists():
+            (self.checkout / weights).parent.mkdir(parents=True, exist_ok=True)
             (self.checkout / weights).symlink_to(self.root / weights)
         return links
 
