@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from tiny import CLASSES, make_texts
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.encoder import build_classifier, save_classifier
 from bertline.serving.classifier import Classifier
 
@@ -46,6 +48,28 @@ def serve(folder: Path, source: Path, *, multi_label: bool = False, **about: obj
     save_classifier(build_classifier(source, CLASSES, multi_label=multi_label), source, 16, folder)
     (folder / "bertline.json").write_text(json.dumps({"max_length": 16, **about}))
     return Classifier(folder, batch_size=7)
+
+
+def test_texts_are_cut_by_the_tokenizer_of_the_training_not_by_its_class(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tiny_encoder, source)
+    file = source / "tokenizer.json"
+    file.write_text(
+        file.read_text()
+        .replace('"lowercase":true', '"lowercase":false')
+        .replace('"lowercase": true', '"lowercase": false')
+    )
+    config = source / "tokenizer_config.json"
+    settings = {**json.loads(config.read_text()), "tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    config.write_text(json.dumps(settings))
+    classifier = serve(tmp_path / "model", source)
+    upper, unknown, lower = classifier.probabilities(["CAT", "ZZZ", "cat"])
+    np.testing.assert_array_equal(upper, unknown)
+    assert not np.allclose(upper, lower)
+    ids = AutoTokenizer.from_pretrained(tmp_path / "model")("CAT")["input_ids"]
+    assert ids == load_tokenizer(source).encode("CAT").ids
 
 
 LONG = " ".join(["the cat is blue", "my dog", "two of three horse"] * 9)  # 90 words
