@@ -95,6 +95,28 @@ def test_without_padding_the_losses_are_the_same(run: Run) -> None:
     np.testing.assert_allclose(unpadded, padded, rtol=2e-4)
 
 
+def test_recomputing_activations_goes_with_frozen_layers_on_disk(run: Run) -> None:
+    plain, recomputed = (
+        losses(run(frozen_layers=1, cache_activations=True, dropout=False, gradient_checkpointing=each)[1])
+        for each in (False, True)
+    )
+    np.testing.assert_allclose(recomputed, plain, rtol=1e-5)
+
+
+def test_a_label_that_every_row_has_is_learnt_with_balanced_weights(
+    run: Run, tokenized: Callable[..., TokenizedSplit]
+) -> None:
+    rows = tokenized([(text, CLASSES[0]) for text, _ in make_texts(100)])
+    data = dict.fromkeys(("train", "validation"), replace(rows, labels=np.ones((100, 3), np.uint8)))
+    _, events = run(data, multi_label=True, epochs=4, class_weights="balanced")
+    assert epochs(events)[-1].scores["accuracy"] == 1
+
+
+def test_a_layer_that_is_drawn_anew_is_never_frozen(run: Run) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        run(frozen_layers=2, reinit_layers=1)
+
+
 def test_training_stops_when_validation_no_longer_improves(run: Run) -> None:
     _, events = run(epochs=30, patience=2, learning_rate=0.3, max_grad_norm=100.0)
     scores = [each.scores["macro_f1"] for each in epochs(events)]

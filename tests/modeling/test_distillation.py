@@ -36,7 +36,7 @@ def test_the_logits_of_a_teacher_come_in_the_order_of_the_students_classes(
 ) -> None:
     original = save_teacher(tiny_encoder, tmp_path / place)
     logits_NC = predict(original, splits["train"], 8, collate_padded(original.config))
-    teacher = load_teacher(tmp_path, tiny_encoder, CLASSES)
+    teacher = load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
     for unpadded in (False, True):
         found_NC = predict(teacher, splits["train"], 8, pick_collate(teacher, unpadded=unpadded))
         assert np.allclose(found_NC, logits_NC[:, ::-1], atol=1e-5)
@@ -49,7 +49,7 @@ def test_how_a_tokenizer_pads_and_cuts_makes_it_no_other(tiny_encoder: Path, tmp
     tokenizer.enable_truncation(64)
     (tmp_path / "tokens").mkdir()
     tokenizer.save(str(tmp_path / "tokens" / "tokenizer.json"))
-    assert load_teacher(tmp_path, tmp_path / "tokens", CLASSES)
+    assert load_teacher(tmp_path, tmp_path / "tokens", CLASSES, multi_label=False)
 
 
 def test_a_teacher_with_another_tokenizer_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -58,26 +58,26 @@ def test_a_teacher_with_another_tokenizer_is_refused(tiny_encoder: Path, tmp_pat
     tokenizer.add_tokens(["another"])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ValueError, match="another tokenizer than"):
-        load_teacher(tmp_path, tiny_encoder, CLASSES)
+        load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
 
 
 def test_a_teacher_of_other_classes_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     save_teacher(tiny_encoder, tmp_path, ("animal", "colour", "verb"))
     with pytest.raises(ValueError, match=r"knows the classes \['animal', 'colour', 'verb'\]"):
-        load_teacher(tmp_path, tiny_encoder, CLASSES)
+        load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
 
 
 def test_without_a_teacher_the_error_says_how_to_get_one(tiny_encoder: Path, tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
     with pytest.raises(ValueError, match=r"holds 0; get one, e.g. by `dvc artifacts get"):
-        load_teacher(tmp_path, tiny_encoder, CLASSES)
+        load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
 
 
 def test_of_two_teachers_none_is_taken(tiny_encoder: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         save_teacher(tiny_encoder, tmp_path / name)
     with pytest.raises(ValueError, match=r"needs one fine-tuned model in .*, which holds 2"):
-        load_teacher(tmp_path, tiny_encoder, CLASSES)
+        load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
 
 
 LOGITS_BC = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]])
@@ -137,7 +137,7 @@ def test_a_student_learns_what_its_teacher_says_instead_of_the_labels(
     said = (labels + 1) % 3 if wrong else labels
     teacher_NC = 8 * np.eye(3, dtype=np.float32)[said]
     torch.manual_seed(0)
-    student = build_classifier(tiny_encoder, CLASSES)
+    student = build_classifier(tiny_encoder, CLASSES, multi_label=False)
     strategy = params(epochs=12, distillation=1.0, select_by="macro_f1" if not wrong else "loss")
     run = fine_tune(student, splits, strategy, Checkpoints("run", tmp_path), teacher_NC)
     for _ in run:  # the last weights, as the best on the true labels would be the least taught

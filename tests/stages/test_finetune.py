@@ -111,6 +111,29 @@ def test_ctrl_c_ends_with_one_line_that_says_what_to_do(
     assert killed.stderr == "error: finetune: interrupted; run the same command again to continue\n"
 
 
+def test_the_best_of_several_seeds_is_kept_and_a_killed_one_continues(
+    before: Path, tiny_encoder: Path
+) -> None:
+    scores = {}
+    for seed in (1, 2):
+        set_finetune(tiny_encoder, seed=seed, epochs=2)
+        assert run("finetune").returncode == 0
+        summary = json.loads(Path("reports/finetune/summary.json").read_text())
+        scores[seed] = summary["validation_macro_f1"]
+    set_finetune(tiny_encoder, restarts=2, epochs=2)
+    process = subprocess.Popen(command("finetune"), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ended = 0
+    while ended < 3:  # in the second epoch of the second seed
+        ended += process.stdout.readline().startswith("epoch ")
+    process.kill()
+    process.communicate(timeout=60)
+    assert run("finetune").stdout.count("continuing from the checkpoint") == 2
+    summary = json.loads(Path("reports/finetune/summary.json").read_text())
+    assert summary["validation_macro_f1"] == max(scores.values())
+    assert summary["seed"] == max(scores, key=lambda seed: scores[seed])
+
+
 def test_a_checkpoint_of_other_parameters_is_not_resumed(
     killed: subprocess.CompletedProcess[str], tiny_encoder: Path
 ) -> None:

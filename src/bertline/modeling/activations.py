@@ -22,6 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from bertline.modeling.batches import Collate, sorted_order
+from bertline.modeling.encoder import autocast
 from bertline.modeling.strategies import layer_stack
 from bertline.modeling.tokens import TokenizedSplit, Tokens, spans
 from bertline.params.finetune import Params as FinetuneParams
@@ -120,7 +121,7 @@ def _write(
 ) -> TokenizedSplit:
     """Append the states of every token of `split`; return it with their places in the file for token ids."""
     places_T = np.empty(split.offsets[-1], np.int64)
-    for rows in sorted_order(split.lengths, 2 * params.batch_size):
+    for rows in sorted_order(split.lengths, params.rows_at_once):
         sequences = split.sequences(rows)
         tokens = spans(split.offsets[sequences], split.offsets[sequences + 1])
         states_TH = _states(model, collate(split, sequences))[: len(tokens)]
@@ -152,7 +153,7 @@ def _logits(model: PreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
     moved = {
         n: each.to(model.device) if isinstance(each, torch.Tensor) else each for n, each in inputs.items()
     }
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
+    with autocast(model.device):
         logits_SC: torch.Tensor = model(**moved).logits
     return logits_SC.detach().float()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -20,6 +21,7 @@ from transformers import (
 
 from bertline.modeling.batches import pick_collate
 from bertline.modeling.cutting import load_tokenizer
+from bertline.modeling.encoder import checkpoint_gradients
 from bertline.modeling.pretraining import Pretraining
 from bertline.modeling.token_kinds import TokenKinds
 from bertline.modeling.tokens import Manifest, TokenizedSplit
@@ -53,7 +55,7 @@ def build_pretraining(weights: Path, tokens: Path, params: Params) -> PreTrained
                 ignore_mismatched_sizes=manifest.own_tokenizer,
             )
             _keep(AutoModel.from_pretrained(weights, dtype=torch.float32), model, weights, tokens)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"adapt.objective {params.objective}: {manifest.weights!r}: {error}") from error
     if params.objective == "mlm_nsp" and not hasattr(getattr(model, "cls", None), "seq_relationship"):
         raise ValueError(
@@ -61,7 +63,7 @@ def build_pretraining(weights: Path, tokens: Path, params: Params) -> PreTrained
             "as BERT has; set mlm"
         )
     if params.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_gradients(model)
     return model
 
 

@@ -52,7 +52,7 @@ class Checkpoints:
     def __init__(self, key: str, scratch: Path = SCRATCH, name: str = "") -> None:
         self.folder = scratch / key / name
         for other in scratch.glob("*"):  # bounded: the scratch of one run at a time
-            if other.name != key:
+            if other.name != key and other.is_dir():
                 shutil.rmtree(other)
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.iterdir():  # what safetensors and `_write` were writing when they were killed

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from bertline.modeling.batches import Batch, Collate, pool, sorted_order, training_order, windows
 from bertline.modeling.distillation import distillation_loss
 from bertline.modeling.distributed import World
+from bertline.modeling.encoder import autocast
 from bertline.modeling.memory import Room
 from bertline.modeling.objectives import class_weights, disagreement, row_losses, row_weights
 from bertline.modeling.strategies import parameter_groups, unfreeze
@@ -78,11 +79,12 @@ class Classification:
             again_BC = _logits(model, batch)
             multi_label = batch.targets.ndim == 2
             apart_B = disagreement(logits_BC, again_BC, multi_label=multi_label)
-            losses_B = (losses_B + self._losses(again_BC, batch)) / 2 + params.r_drop * apart_B
+            weights_B = row_weights(batch.targets, self._class_weights(logits_BC))
+            losses_B = (losses_B + self._losses(again_BC, batch)) / 2 + params.r_drop * weights_B * apart_B
         return losses_B.sum()
 
     def _losses(self, logits_BC: torch.Tensor, batch: Batch) -> torch.Tensor:
-        weights_C = None if self._weights_C is None else self._weights_C.to(logits_BC.device)
+        weights_C = self._class_weights(logits_BC)
         losses_B = row_losses(logits_BC, batch.targets, self._params, weights_C)
         share = self._params.distillation
         if share == 0:
@@ -91,11 +93,14 @@ class Classification:
         teacher_BC = torch.from_numpy(self._teacher_NC[batch.rows]).to(logits_BC.device)
         multi_label = batch.targets.ndim == 2
         soft_B = distillation_loss(logits_BC, teacher_BC, self._params.temperature, multi_label=multi_label)
-        return (1 - share) * losses_B + share * soft_B
+        return (1 - share) * losses_B + share * row_weights(batch.targets, weights_C) * soft_B
+
+    def _class_weights(self, logits_BC: torch.Tensor) -> torch.Tensor | None:
+        return None if self._weights_C is None else self._weights_C.to(logits_BC.device)
 
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Return loss (plain cross-entropy, in nats), accuracy (of all labels of a row) and macro-F1."""
-        logits_NC = predict(model, self._validation, 2 * self._params.batch_size, self._collate)
+        logits_NC = predict(model, self._validation, self._params.rows_at_once, self._collate)
         labels = self._validation.labels
         multi_label = labels.ndim == 2
         predicted = logits_NC > 0 if multi_label else logits_NC.argmax(axis=1)
@@ -141,7 +146,7 @@ def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> Batch:
 
 
 def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
+    with autocast(model.device):
         logits_SC: torch.Tensor = model(**batch.inputs).logits
     return pool(logits_SC.float(), batch.windows_B)
 

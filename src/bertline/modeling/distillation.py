@@ -17,7 +17,9 @@ from transformers.utils import ModelOutput
 from bertline.modeling.encoder import load_classifier
 
 
-def load_teacher(folder: Path, tokens: Path, classes: tuple[str, ...]) -> PreTrainedModel:
+def load_teacher(
+    folder: Path, tokens: Path, classes: tuple[str, ...], *, multi_label: bool
+) -> PreTrainedModel:
     """Return the fine-tuned model in or below `folder`, on the CPU, its logits in the order of `classes`.
 
     Teacher and student read the same tokens: the tokenizer of the teacher must be the one in `tokens`. Does
@@ -30,7 +32,7 @@ def load_teacher(folder: Path, tokens: Path, classes: tuple[str, ...]) -> PreTra
     if len(models) != 1:
         raise ValueError(
             f"finetune.distillation needs one fine-tuned model in {folder}, which holds {len(models)}; "
-            f"get one, e.g. by `dvc artifacts get . text-classifier --stage champion -o {folder}`"
+            f"get one, e.g. by `dvc artifacts get . text-classifier --stage champion --force -o {folder}`"
         )
     if _tokenizer(models[0]) != _tokenizer(tokens):
         raise ValueError(
@@ -38,6 +40,11 @@ def load_teacher(folder: Path, tokens: Path, classes: tuple[str, ...]) -> PreTra
             "with a tokenizer equal to that of tokenize.weights, or the one that tokenize.vocabulary trained"
         )
     teacher = load_classifier(models[0])
+    if (teacher.config.problem_type == "multi_label_classification") != multi_label:
+        raise ValueError(
+            f"the teacher in {models[0]} and the data differ in whether a row has several labels; "
+            "fine-tune the teacher on the same labels"
+        )
     places = {name: i for i, name in teacher.config.id2label.items()}
     if set(places) != set(classes):
         raise ValueError(

@@ -16,7 +16,7 @@ from bertline.modeling.activations import cached
 from bertline.modeling.batches import pick_collate
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import Classification, predict
-from bertline.modeling.encoder import build_classifier, make_deterministic
+from bertline.modeling.encoder import build_classifier, checkpoint_gradients, make_deterministic
 from bertline.modeling.history import Epoch, Step
 from bertline.modeling.strategies import freeze, keep_layers, reinitialize
 from bertline.modeling.tokens import Manifest, TokenizedSplit
@@ -33,18 +33,27 @@ def prepare(encoder: Path, manifest: Manifest, params: Params, device: torch.dev
     make_deterministic(params.seed, params.threads)
     model = build_classifier(encoder, manifest.classes, multi_label=manifest.multi_label)
     keep_layers(model, params.layers)
+    layers, frozen = model.config.num_hidden_layers, params.frozen_layers or 0
+    if params.reinit_layers and frozen + params.reinit_layers > layers:
+        raise ValueError(
+            f"finetune: {frozen} frozen layers and {params.reinit_layers} drawn anew overlap, of {layers}; "
+            "lower frozen_layers or reinit_layers"
+        )
     reinitialize(model, params.reinit_layers)
     freeze(model, params.frozen_layers)
     lora.add(model, params.lora_rank)
     if params.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_gradients(model)
+    pick_collate(model, unpadded=params.unpadded)  # found out here, where rounding is small
     return model.to(device)
 
 
-def teach(teacher: PreTrainedModel, split: TokenizedSplit, params: Params) -> np.ndarray:
+def teach(
+    teacher: PreTrainedModel, split: TokenizedSplit, params: Params, device: torch.device
+) -> np.ndarray:
     """Return the logits of `teacher` for every row of `split`, float32 [N, C]."""
     collate = pick_collate(teacher, unpadded=params.unpadded)
-    return predict(teacher, split, 2 * params.batch_size, collate)
+    return predict(teacher.to(device), split, params.rows_at_once, collate)
 
 
 def fine_tune(

@@ -84,8 +84,9 @@ class Room:
             )
         if tried == 1:
             raise OutOfMemoryError(
-                f"one text does not fit into memory; lower tokenize.max_length, set gradient_checkpointing: "
-                f"true, or spread the model over several GPUs (sharding: shard) ({reason})"
+                "one text does not fit into memory; read less of it (tokenize.max_length, long_texts), set "
+                "gradient_checkpointing: true, or spread the model over several GPUs (sharding: shard) "
+                f"({reason})"
             )
         self.rows = (tried + 1) // 2
         if torch.cuda.is_available():

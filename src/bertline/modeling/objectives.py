@@ -22,7 +22,7 @@ def class_weights(labels: np.ndarray, params: Params) -> torch.Tensor | None:
         return None
     if labels.ndim == 2:
         present_C = labels.sum(axis=0, dtype=np.int64)
-        weights_C = (len(labels) - present_C) / np.maximum(present_C, 1)
+        weights_C = np.maximum(len(labels) - present_C, 1) / np.maximum(present_C, 1)
     else:
         counts_C = np.bincount(labels)
         weights_C = len(labels) / (len(counts_C) * np.maximum(counts_C, 1))

@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from bertline.modeling.batches import Batch, Collate, sorted_order, training_order
 from bertline.modeling.distributed import World
 from bertline.modeling.draws import keys
+from bertline.modeling.encoder import autocast
 from bertline.modeling.masking import IGNORED, Masking
 from bertline.modeling.next_sentence import SpanPairs
 from bertline.modeling.token_kinds import TokenKinds
@@ -157,7 +158,7 @@ class Pretraining:
         model.eval()
         lengths = np.diff(self._splits["validation"].offsets)[self._sequences["validation"]]
         sums, world = np.zeros(6), World.current()
-        for rows in sorted_order(lengths, 2 * self._params.batch_size):
+        for rows in sorted_order(lengths, self._params.rows_at_once):
             own, counts = world.share(rows)
             batch = self._batch("validation", own, VALIDATION).to(model.device)
             logits_MV, next_logits = _logits(model, batch)
@@ -205,7 +206,7 @@ def _places(inputs: dict[str, Any], tokens: int) -> np.ndarray:
 def _logits(model: PreTrainedModel, batch: MaskedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the logits of masked tokens, float32 [M, V], and of next sentences [S, 2], if there are any."""
     with (
-        torch.autocast("cuda", dtype=torch.bfloat16, enabled=model.device.type == "cuda"),
+        autocast(model.device),
         _only_masked(model.base_model, batch.places_M),
     ):
         output = model(**batch.inputs)

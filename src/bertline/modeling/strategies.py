@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from bertline.modeling.encoder import draw_anew
 from bertline.params.finetune import Params as FinetuneParams
 
 
@@ -85,13 +86,8 @@ def reinitialize(model: PreTrainedModel, layers: int) -> None:
     if layers > count:
         raise ValueError(f"finetune.reinit_layers is {layers}; this encoder has {count} layers")
     encoder = f"{model.base_model_prefix}."  # the head is new anyway
-    parameters = dict(model.named_parameters())
-    above = {name for name, depth in depths(model).items() if depth > count - layers}
-    drawn = {name for name in above if name.startswith(encoder)}
-    for name in drawn:
-        parameters[name]._is_hf_initialized = False  # else transformers keeps what came from a file
-    for name in sorted({name.rpartition(".")[0] for name in drawn}):
-        model._init_weights(model.get_submodule(name))  # each architecture has a scheme of its own
+    above = (name for name, depth in depths(model).items() if depth > count - layers)
+    draw_anew(model, [name for name in above if name.startswith(encoder)])
 
 
 def freeze(model: PreTrainedModel, layers: int | None) -> None:

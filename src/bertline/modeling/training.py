@@ -147,7 +147,7 @@ class _Run:
 
         As many rows at once are computed as fit.
         """
-        random = _random_state()
+        random = _random_state(self.model.device)
 
         def accumulate(in_parts: list[np.ndarray]) -> torch.Tensor:
             self.optimizer.zero_grad(set_to_none=True)  # what parts that did not fit have left
@@ -190,7 +190,7 @@ class _Run:
         if self.average is not None:
             tensors |= {f"average.{name}": each for name, each in self.average.averages.items()}
         tensors = self.world.whole(tensors)
-        for name, state in _random_state().items():
+        for name, state in _random_state(self.model.device).items():
             tensors |= {f"random.{i}.{name}": each for i, each in enumerate(self.world.gather(state))}
         columns, epochs = pack(self.history)
         tensors |= {f"steps.{name}": column for name, column in columns.items()}
@@ -227,9 +227,9 @@ class _Run:
         self.step = sum(isinstance(each, Step) for each in self.history)
 
 
-def _random_state() -> dict[str, torch.Tensor]:
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
     state = {"cpu": torch.get_rng_state()}
-    return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
 
 
 def _set_random_state(state: dict[str, torch.Tensor]) -> None:

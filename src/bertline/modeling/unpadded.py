@@ -58,6 +58,11 @@ def unpad(
     return inputs
 
 
+def is_enabled(model: PreTrainedModel) -> bool:
+    """Say whether `enable` has accepted `model`."""
+    return bool(model.config._attn_implementation == NAME)
+
+
 def enable(model: PreTrainedModel) -> bool:
     """Make `model` take what `unpad` returns, and say whether it can.
 
@@ -67,7 +72,7 @@ def enable(model: PreTrainedModel) -> bool:
     no trace of it. To be called in full precision, before the model goes to a GPU: half precision and TF32
     round so much that a model would be refused.
     """
-    if model.config._attn_implementation == NAME:
+    if is_enabled(model):
         return True
     register()
     modes = {module: module.training for module in model.modules()}

@@ -50,3 +50,6 @@ class Params(Training):
         )
         rank = self.lora_rank
         require("lora_rank", rank, rank is None or rank >= 1, "null, or >= 1")
+        require("lora_rank", rank, rank is None or not self.reinit_layers, "null with reinit_layers")
+        thawed = self.patience is None or self.patience > self.unfreeze_epochs
+        require("patience", self.patience, thawed, f"null, or over unfreeze_epochs ({self.unfreeze_epochs})")

@@ -31,8 +31,13 @@ class Training:
     sharding: Literal["replicate", "shard"]
     checkpoint_every: int
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a forward pass without a backward pass, which takes more than twice the memory."""
+        return 2 * (self.micro_batch or self.batch_size)
+
     def __post_init__(self) -> None:
-        require("seed", self.seed, self.seed >= 0, ">= 0")
+        require("seed", self.seed, 0 <= self.seed < 2**32, "0 to under 2**32")
         require("epochs", self.epochs, self.epochs >= 1, ">= 1")
         require("batch_size", self.batch_size, self.batch_size >= 1, ">= 1")
         micro = self.micro_batch

@@ -42,12 +42,12 @@ def _pretrain(
     from bertline.modeling.checkpoints import SCRATCH, Checkpoints, run_key
     from bertline.modeling.distributed import joined
     from bertline.modeling.encoder import make_deterministic, pick_device, runtime, save_classifier
-    from bertline.modeling.memory import keep_freed_memory
+    from bertline.modeling.memory import keep_freed_memory, memory_errors
     from bertline.modeling.training import train
     from bertline.stages.progress import show, write_curves, write_summary
 
     splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
-    with joined(params) as world:
+    with memory_errors(), joined(params) as world:
         device = pick_device(params.device)
         keep_freed_memory()
         make_deterministic(params.seed, params.threads)

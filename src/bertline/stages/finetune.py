@@ -8,6 +8,7 @@ from typing import NamedTuple
 from transformers import PreTrainedModel
 
 import bertline.modeling
+from bertline.modeling.activations import disk_bytes
 from bertline.modeling.adapted import find_encoder
 from bertline.modeling.checkpoints import SCRATCH, Checkpoints, run_key
 from bertline.modeling.distillation import load_teacher
@@ -16,8 +17,10 @@ from bertline.modeling.encoder import make_deterministic, pick_device, runtime, 
 from bertline.modeling.finetuning import fine_tune, prepare, teach
 from bertline.modeling.history import Epoch, Step, best_epoch
 from bertline.modeling.launch import launch
-from bertline.modeling.memory import keep_freed_memory
+from bertline.modeling.memory import keep_freed_memory, memory_errors
 from bertline.modeling.tokens import Manifest, read_split
+from bertline.modeling.training import TrainingDivergedError
+from bertline.modeling.unpadded import is_enabled
 from bertline.params.finetune import Params
 from bertline.params.loading import load_params
 from bertline.stages.command import run
@@ -38,7 +41,7 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
     params = load_params(Params)
     if launch(params):
         return
-    with joined(params) as world:
+    with memory_errors(), joined(params) as world:
         manifest = Manifest.read(tokens)
         keep_freed_memory()
         make_deterministic(params.seed, params.threads)
@@ -73,9 +76,11 @@ def _train(
     world.check_same(key)
     taught = None
     if params.distillation:
-        taught = teach(load_teacher(teacher, tokens, manifest.classes).to(device), splits["train"], params)
+        print(f"asking the teacher about {len(splits['train'])} rows", flush=True)
+        model = load_teacher(teacher, tokens, manifest.classes, multi_label=manifest.multi_label)
+        taught = teach(model, splits["train"], params, device)
     total = params.epochs * -(-len(splits["train"]) // params.batch_size)
-    best: Trained | None = None
+    best, diverged = None, None
     for seed in range(params.seed, params.seed + params.restarts):
         seeded = replace(params, seed=seed)
         with world.in_turn():
@@ -83,13 +88,26 @@ def _train(
         if world.is_main and checkpoints.found:
             print("continuing from the checkpoint of an interrupted run")
         classifier = prepare(encoder, manifest, seeded, device)
+        if world.is_main and params.unpadded and not is_enabled(classifier):
+            print("this encoder cannot run unpadded: texts of like length are padded to the longest")
+        if world.is_main and params.cache_activations:
+            size = disk_bytes(classifier, splits) / 1e9
+            print(f"keeping what the frozen layers say on disk: {size:.2f} GB", flush=True)
         stream = fine_tune(classifier, splits, seeded, checkpoints, taught)
-        events = list(show(stream, total) if world.is_main else stream)
+        try:
+            events = list(show(stream, total) if world.is_main else stream)
+        except TrainingDivergedError as error:
+            diverged = error
+            if world.is_main and params.restarts > 1:
+                print(f"seed {seed} is left out: {error}", flush=True)
+            continue
         found = best_epoch(events, params.select_by)
         assert found is not None, "at least one epoch is asked for"
         if best is None or found.better_than(best.best, params.select_by):
             best = Trained(seed, found, classifier, events)
-    assert best is not None, "at least one training is asked for"
+    if best is None:
+        assert diverged is not None, "a training that led to nothing has diverged"
+        raise diverged
     return best
 
 
