@@ -3,6 +3,7 @@
 Import the fixtures in a conftest.py: `from toy_project import *`.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ elif stage == "validate":
     write("data/validated/rows.txt", "rows")
     write("reports/split/summary.json", json.dumps({"set_aside": 12}))
 elif stage == "finetune":
-    epochs = next(line.split()[1] for line in open("params.yaml") if "epochs:" in line)
+    epochs = Path("params.yaml").read_text().partition("finetune:")[2].partition(" epochs: ")[2].split()[0]
     print("epoch 1 of", epochs)
     write("models/candidate/model.txt", epochs)
 elif stage == "evaluate":
@@ -100,10 +101,10 @@ def run_in(folder: Path, *command: str) -> str:
 
 
 def set_epochs(root: Path, epochs: int) -> None:
-    """Change the one parameter that the toy model depends on."""
+    """Write finetune.epochs into params.yaml."""
     path = root / "params.yaml"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(f"  epochs: {epochs}" if " epochs:" in line else line for line in lines) + "\n")
+    before, name, section = path.read_text().partition("\nfinetune:")
+    path.write_text(before + name + re.sub(r"(?m)^  epochs: .*", f"  epochs: {epochs}", section, count=1))
 
 
 def reproduce(root: Path) -> None:

@@ -43,7 +43,7 @@ def all_tips(finetune: Finetune, adapt: Adapt, depth: int) -> list[Tip]:
         "frozen-half": {"frozen_layers": half},
         "frozen-half-cached": {"frozen_layers": half, "cache_activations": True},
         "unfreezing": {"unfreeze_epochs": epochs - 1},
-        "lora-8": {"lora_rank": 8},
+        "lora-8": {"lora_rank": 8, "learning_rate": min(rate * 10, 1.0)},  # at the same rate it hardly moves
         "balanced": {"class_weights": "balanced"},
         "focal": {"loss": "focal"},
         "label-smoothing-0.1": {"label_smoothing": 0.1},
