@@ -14,7 +14,7 @@ PARAMS = (PROJECT / "params.yaml").read_text()
 def edited(folder: Path, old: str, new: str) -> Path:
     assert old in PARAMS
     path = folder / "params.yaml"
-    path.write_text(PARAMS.replace(old, new, 1))
+    path.write_text(new.join(PARAMS.rsplit(old, 1)))  # in the last section that has it
     return path
 
 
