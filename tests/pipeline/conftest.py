@@ -35,7 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Pa
         split={"validation": 0.2, "test": 0.3},
         tokenize={"weights": "models/tiny"},
         finetune={
-            "epochs": 16,
+            "epochs": 8,
             "batch_size": 8,
             "learning_rate": 3e-3,
             "device": "cpu",
