@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.training import head
 from bertline.modeling.adapted import find_source
 from bertline.modeling.adapting import build_pretraining, build_task
 from bertline.modeling.checkpoints import Checkpoints
@@ -106,7 +107,7 @@ def own(rows: int | None, adapt: Adapt) -> list[Contender]:
     """Return the contenders on the pipeline's tokens."""
     tokens = Path("data/tokens")
     splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
-    corpus = Corpus(tokens, splits | {"train": head(splits["train"], rows)})
+    corpus = Corpus(tokens, splits | {"train": head(splits["train"], rows or len(splits["train"]))})
     objectives = ("mlm", "mlm_nsp")
     if Manifest.read(tokens).own_tokenizer:
         adapt = replace(adapt, learning_rate=NEW_EMBEDDINGS_RATE)
@@ -177,20 +178,6 @@ def tokenize(
             input_ids=encoded.input_ids, offsets=encoded.offsets, labels=labels[part]
         )
     return Corpus(out, splits)
-
-
-def head(split: TokenizedSplit, rows: int | None) -> TokenizedSplit:
-    """Return the first `rows` rows of `split`, each of which is one sequence; all of it for None."""
-    if rows is None or rows >= len(split):
-        return split
-    end = split.offsets[rows]
-    return replace(
-        split,
-        input_ids=split.input_ids[:end],
-        offsets=split.offsets[: rows + 1],
-        type_ids=None if split.type_ids is None else split.type_ids[:end],
-        labels=split.labels[:rows],
-    )
 
 
 def run(contender: Contender, finetune: Finetune, seed: int) -> Result:

@@ -187,10 +187,10 @@ def now(device: torch.device) -> float:
 
 
 def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
-    """Return the first `rows` rows of `split`."""
-    offsets = split.offsets[: rows + 1]
+    """Return the first `rows` rows of `split`, each of which is one sequence."""
+    picked, labels = split.pick(np.arange(min(rows, len(split)))), split.labels[:rows]
     return TokenizedSplit(
-        input_ids=split.input_ids[: offsets[-1]], offsets=offsets, labels=split.labels[: len(offsets) - 1]
+        input_ids=picked.input_ids, offsets=picked.offsets, type_ids=picked.type_ids, labels=labels
     )
 
 

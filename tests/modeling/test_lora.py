@@ -112,7 +112,7 @@ def test_a_seed_draws_the_same_updates() -> None:
 def test_layers_learn_by_depth(params: MakeParams) -> None:
     model = build()
     lora.add(model, 2)
-    groups = parameter_groups(model, params(layer_decay=0.5))
+    groups = parameter_groups(model, params(), layer_decay=0.5)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = depths(model)
     for group in groups:

@@ -51,7 +51,7 @@ def test_biases_and_norms_are_not_decayed_and_everything_is_trained_once(params:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     grouped = [
         (names[id(p)], group["weight_decay"])
-        for group in parameter_groups(model, params(layer_decay=0.9))
+        for group in parameter_groups(model, params(), layer_decay=0.9)
         for p in group["params"]
     ]
     assert sorted(name for name, _ in grouped) == sorted(names.values())
@@ -59,7 +59,7 @@ def test_biases_and_norms_are_not_decayed_and_everything_is_trained_once(params:
 
 
 def test_the_learning_rate_falls_by_the_factor_from_layer_to_layer(params: MakeParams) -> None:
-    scales = {group["scale"] for group in parameter_groups(build(), params(layer_decay=0.5))}
+    scales = {group["scale"] for group in parameter_groups(build(), params(), layer_decay=0.5)}
     assert scales == {1, 0.5, 0.25, 0.125, 0.0625}
     assert {group["scale"] for group in parameter_groups(build(), params())} == {1}
 

@@ -50,7 +50,7 @@ class Classification:
 
     def parameter_groups(self, model: PreTrainedModel) -> list[dict[str, Any]]:
         """Return AdamW's groups, with learning rates by depth."""
-        return parameter_groups(model, self._params)
+        return parameter_groups(model, self._params, self._params.layer_decay)
 
     def start_epoch(self, model: PreTrainedModel, epoch: int) -> None:
         """Switch dropout on, and thaw the layers that `epoch` trains."""

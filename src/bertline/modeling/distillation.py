@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.encoder import load_classifier
 
 
@@ -66,10 +66,7 @@ def _tokenizer(folder: Path) -> str:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ValueError(f"there is no {path}, without which teacher and student cannot read the same tokens")
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    text: str = tokenizer.to_str()
+    text: str = load_tokenizer(folder).to_str()
     return text
 
 

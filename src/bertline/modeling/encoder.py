@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.disk import disk_errors
 
 
@@ -99,8 +100,9 @@ def save_classifier(model: PreTrainedModel, tokenizer_folder: Path, max_length: 
         OSError: the disk is full.
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, model_max_length=max_length)
-    own = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
-    if _rules(tokenizer.backend_tokenizer) != _rules(own):  # transformers went by its class, not by the file
+    if _rules(tokenizer.backend_tokenizer) != _rules(
+        load_tokenizer(tokenizer_folder)
+    ):  # transformers went by its class, not by the file
         names = tokenizer.model_input_names
         tokenizer = PreTrainedTokenizerFast.from_pretrained(
             tokenizer_folder, model_max_length=max_length, model_input_names=names

@@ -21,6 +21,7 @@ from bertline.modeling.history import Epoch, Step
 from bertline.modeling.strategies import freeze, keep_layers, reinitialize
 from bertline.modeling.tokens import Manifest, TokenizedSplit
 from bertline.modeling.training import train
+from bertline.modeling.unpadded import enable
 from bertline.params.finetune import Params
 
 
@@ -44,7 +45,8 @@ def prepare(encoder: Path, manifest: Manifest, params: Params, device: torch.dev
     lora.add(model, params.lora_rank)
     if params.gradient_checkpointing:
         checkpoint_gradients(model)
-    pick_collate(model, unpadded=params.unpadded)  # found out here, where rounding is small
+    if params.unpadded:
+        enable(model)  # on the CPU, where rounding is small
     return model.to(device)
 
 

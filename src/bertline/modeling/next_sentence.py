@@ -17,7 +17,7 @@ import numpy as np
 from bertline.modeling.draws import keys, uniform
 from bertline.modeling.masking import IGNORED
 from bertline.modeling.token_kinds import TokenKinds
-from bertline.modeling.tokens import Tokens
+from bertline.modeling.tokens import Tokens, windows_of
 
 NEXT, RANDOM = 0, 1
 """The classes of transformers' BertForPreTraining."""
@@ -47,7 +47,7 @@ class SpanPairs:
             ]
         )
         self._cuttable = np.flatnonzero(self._cuts_S)
-        self._texts_S = _texts(tokens)
+        self._texts_S = np.repeat(np.arange(len(tokens)), windows_of(tokens))  # the row of each sequence
         self._cuttable_texts = self._texts_S[self._cuttable]  # sorted, as the sequences are
         if not len(self._cuttable) or self._cuttable_texts[0] == self._cuttable_texts[-1]:
             raise ValueError("adapt.objective mlm_nsp needs two texts of two words each, at least; set mlm")
@@ -124,10 +124,3 @@ class SpanPairs:
             np.where(possible_T, cost_T, np.iinfo(np.int64).max), offsets[:-1] - offsets[0]
         )
         return np.where(least_S == np.iinfo(np.int64).max, 0, least_S % MORE_TOKENS).astype(np.int32)
-
-
-def _texts(tokens: Tokens) -> np.ndarray:
-    """Return the row of each sequence, int64 [S]."""
-    if tokens.row_offsets is None:
-        return np.arange(len(tokens.offsets) - 1)
-    return np.repeat(np.arange(len(tokens.row_offsets) - 1), np.diff(tokens.row_offsets))

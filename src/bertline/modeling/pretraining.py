@@ -30,8 +30,9 @@ from bertline.modeling.draws import keys
 from bertline.modeling.encoder import autocast
 from bertline.modeling.masking import IGNORED, Masking
 from bertline.modeling.next_sentence import SpanPairs
+from bertline.modeling.strategies import parameter_groups
 from bertline.modeling.token_kinds import TokenKinds
-from bertline.modeling.tokens import Tokens, spans
+from bertline.modeling.tokens import Tokens
 from bertline.params.adapt import Params
 
 VALIDATION = 0  # an epoch that no training has: the mask is the same whenever validation is scored
@@ -95,16 +96,8 @@ class Pretraining:
         return len(self._sequences["train"])
 
     def parameter_groups(self, model: PreTrainedModel) -> list[dict[str, Any]]:
-        """Return AdamW's groups: weight decay on matrices, none on biases and norms."""
-        trained = [each for each in model.parameters() if each.requires_grad]
-        return [
-            {
-                "params": [each for each in trained if each.ndim >= 2],
-                "weight_decay": self._params.weight_decay,
-                "scale": 1.0,
-            },
-            {"params": [each for each in trained if each.ndim < 2], "weight_decay": 0.0, "scale": 1.0},
-        ]
+        """Return AdamW's groups; all layers learn at one rate."""
+        return parameter_groups(model, self._params)
 
     def start_epoch(self, model: PreTrainedModel, epoch: int) -> None:
         """Switch dropout on."""
@@ -123,7 +116,7 @@ class Pretraining:
         sequences, pairs = self._sequences[split][rows], self._pairs[split]
         keys_S = keys(self._params.seed, epoch, sequences)
         if pairs is None:
-            tokens, next_S = _take(self._splits[split], sequences), np.full(len(rows), IGNORED)
+            tokens, next_S = self._splits[split].pick(sequences), np.full(len(rows), IGNORED)
         else:
             tokens, next_S = pairs(sequences, keys_S)
         hidden_T, targets_T = self._masking(tokens, keys_S)
@@ -186,16 +179,6 @@ def _predictable(tokens: Tokens, kinds: TokenKinds) -> np.ndarray:
     return found
 
 
-def _take(tokens: Tokens, sequences: np.ndarray) -> Tokens:
-    starts, ends = tokens.offsets[sequences], tokens.offsets[sequences + 1]
-    places = spans(starts, ends)
-    return Tokens(
-        input_ids=tokens.input_ids[places],
-        offsets=np.concatenate([[0], (ends - starts).cumsum()]),
-        type_ids=None if tokens.type_ids is None else tokens.type_ids[places],
-    )
-
-
 def _places(inputs: dict[str, Any], tokens: int) -> np.ndarray:
     """Return where each of `tokens` tokens stands along the flattened states, int64 [T]."""
     if "attention_mask" not in inputs:  # end to end
@@ -205,10 +188,7 @@ def _places(inputs: dict[str, Any], tokens: int) -> np.ndarray:
 
 def _logits(model: PreTrainedModel, batch: MaskedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the logits of masked tokens, float32 [M, V], and of next sentences [S, 2], if there are any."""
-    with (
-        autocast(model.device),
-        _only_masked(model.base_model, batch.places_M),
-    ):
+    with autocast(model.device), _only_masked(model.base_model, batch.places_M):
         output = model(**batch.inputs)
     if "seq_relationship_logits" in output:
         return output.prediction_logits.flatten(0, 1).float(), output.seq_relationship_logits.float()

@@ -5,6 +5,11 @@ import math
 from bertline.params.training import Training
 
 
+def steps_of(rows: int, params: Training) -> int:
+    """Return the steps of a whole training on `rows` rows; each epoch has as many."""
+    return params.epochs * math.ceil(rows / params.batch_size)
+
+
 def learning_rate(step: int, steps: int, params: Training) -> float:
     """Return the rate of `step` (from 1) of `steps`: it peaks at the end of the warm-up.
 

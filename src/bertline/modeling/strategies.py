@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from bertline.modeling.encoder import draw_anew
 from bertline.params.finetune import Params as FinetuneParams
+from bertline.params.training import Training
 
 
 def layer_stack(model: PreTrainedModel) -> str:
@@ -124,14 +125,16 @@ def unfreeze(model: PreTrainedModel, epoch: int, params: FinetuneParams) -> None
         parameter.requires_grad_(allowed and deep[name] >= reached)
 
 
-def parameter_groups(model: PreTrainedModel, params: FinetuneParams) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: PreTrainedModel, params: Training, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
     """Return AdamW's groups: no decay on biases and norms, and a `scale` of the learning rate by depth.
 
     The head has scale 1, and each step down multiplies it by `layer_decay`. Source: Howard and Ruder, ULMFiT,
     2018; for BERT Sun et al., How to Fine-Tune BERT for Text Classification?, 2019.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    deep = dict.fromkeys(trained, 0) if params.layer_decay == 1 else depths(model)
+    deep = dict.fromkeys(trained, 0) if layer_decay == 1 else depths(model)
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     top = max(deep.values())
     for name, parameter in trained.items():
@@ -141,7 +144,7 @@ def parameter_groups(model: PreTrainedModel, params: FinetuneParams) -> list[dic
             {
                 "params": [],
                 "weight_decay": params.weight_decay if matrix else 0.0,
-                "scale": params.layer_decay ** (top - deep[name]),
+                "scale": layer_decay ** (top - deep[name]),
             },
         )
         group["params"].append(parameter)

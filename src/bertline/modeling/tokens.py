@@ -79,6 +79,16 @@ class Tokens:
         """Return the indices of the sequences of some rows, row by row, int64."""
         return rows if self.row_offsets is None else spans(self.row_offsets[rows], self.row_offsets[rows + 1])
 
+    def pick(self, sequences: np.ndarray) -> "Tokens":
+        """Return some sequences, each a row of its own, in the order of their indices."""
+        starts, ends = self.offsets[sequences], self.offsets[sequences + 1]
+        places = spans(starts, ends)
+        return Tokens(
+            input_ids=self.input_ids[places],
+            offsets=to_offsets(ends - starts),
+            type_ids=None if self.type_ids is None else self.type_ids[places],
+        )
+
 
 def spans(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the numbers from each start to before its end, one span after the other, int64."""
@@ -105,16 +115,12 @@ class Encoded(Tokens):
 
     def take(self, rows: np.ndarray) -> "Encoded":
         """Return some rows, in the order of their indices `rows`."""
-        sequences, row_offsets = self.sequences(rows), self.row_offsets
-        starts, ends = self.offsets[sequences], self.offsets[sequences + 1]
-        places = spans(starts, ends)
+        picked = self.pick(self.sequences(rows))
         return Encoded(
-            input_ids=self.input_ids[places],
-            offsets=to_offsets(ends - starts),
-            type_ids=None if self.type_ids is None else self.type_ids[places],
-            row_offsets=None
-            if row_offsets is None
-            else to_offsets(row_offsets[rows + 1] - row_offsets[rows]),
+            input_ids=picked.input_ids,
+            offsets=picked.offsets,
+            type_ids=picked.type_ids,
+            row_offsets=None if self.row_offsets is None else to_offsets(windows_of(self)[rows]),
             cut=self.cut[rows],
         )
 

@@ -22,7 +22,7 @@ from bertline.modeling.distributed import Spread, World, as_sharded, unsharded
 from bertline.modeling.draws import keys
 from bertline.modeling.history import Epoch, History, Step, best_epoch, epoch_loss, has_stalled, pack, unpack
 from bertline.modeling.memory import Room, memory_errors
-from bertline.modeling.schedules import learning_rate
+from bertline.modeling.schedules import learning_rate, steps_of
 from bertline.params.training import Training
 
 
@@ -74,7 +74,8 @@ def train(
         OutOfMemoryError: not even one row fits into memory, or not even the model.
         OSError: a checkpoint cannot be written; the one before it stays.
     """
-    steps_per_epoch = math.ceil(len(task) / params.batch_size)
+    steps = steps_of(len(task), params)
+    steps_per_epoch = steps // params.epochs
     with memory_errors():
         run = _Run(model, task, params, checkpoints)
         yield from run.history
@@ -84,7 +85,7 @@ def train(
             task.start_epoch(run.model, epoch)
             run.spread.start_epoch()
             for rows in task.order(epoch)[run.step % steps_per_epoch :]:
-                yield run.take_step(rows, epoch, params.epochs * steps_per_epoch)
+                yield run.take_step(rows, epoch, steps)
                 if run.step % params.checkpoint_every == 0 and run.step % steps_per_epoch:
                     run.save()
             yield run.finish_epoch(epoch)

@@ -43,6 +43,7 @@ def _pretrain(
     from bertline.modeling.distributed import joined
     from bertline.modeling.encoder import make_deterministic, pick_device, runtime, save_classifier
     from bertline.modeling.memory import keep_freed_memory, memory_errors
+    from bertline.modeling.schedules import steps_of
     from bertline.modeling.training import train
     from bertline.stages.progress import show, write_curves, write_summary
 
@@ -62,9 +63,8 @@ def _pretrain(
         learner = build_pretraining(weights, tokens, params)
         task = build_task(learner, splits, tokens, params)
         learner.to(device)
-        total = params.epochs * -(-len(task) // params.batch_size)
         stream = train(learner, task, params, checkpoints)
-        events = list(show(stream, total) if world.is_main else stream)
+        events = list(show(stream, steps_of(len(task), params)) if world.is_main else stream)
         if not world.is_main:
             return
         save_classifier(learner.base_model, tokens, manifest.max_length, model)

@@ -18,6 +18,7 @@ from bertline.modeling.finetuning import fine_tune, prepare, teach
 from bertline.modeling.history import Epoch, Step, best_epoch
 from bertline.modeling.launch import launch
 from bertline.modeling.memory import keep_freed_memory, memory_errors
+from bertline.modeling.schedules import steps_of
 from bertline.modeling.tokens import Manifest, read_split
 from bertline.modeling.training import TrainingDivergedError
 from bertline.modeling.unpadded import is_enabled
@@ -79,7 +80,7 @@ def _train(
         print(f"asking the teacher about {len(splits['train'])} rows", flush=True)
         model = load_teacher(teacher, tokens, manifest.classes, multi_label=manifest.multi_label)
         taught = teach(model, splits["train"], params, device)
-    total = params.epochs * -(-len(splits["train"]) // params.batch_size)
+    total = steps_of(len(splits["train"]), params)
     best, diverged = None, None
     for seed in range(params.seed, params.seed + params.restarts):
         seeded = replace(params, seed=seed)

@@ -42,6 +42,7 @@ class Ledger:
         self._entries: dict[str, Entry] = (
             json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
         )
+        self._keys: dict[tuple[str, int], str] = {}
         self.errors: dict[str, str] = {}
 
     def run(self, tips: Sequence[Tip], seeds: int, tell: Callable[[str], None]) -> None:
@@ -97,14 +98,20 @@ class Ledger:
         finally:  # an interrupted run continues, and its minutes add up
             if worked:
                 entry["minutes"] = (entry["minutes"] or 0.0) + (time.monotonic() - start) / 60
-            self._entries[self._place.key(changes)] = entry
+            self._entries[self._key(tip, seed)] = entry
             self._write()
         return entry
 
     def _entry(self, tip: Tip, seed: int) -> Entry:
-        changes = self._changes(tip, seed)
-        new = Entry(name=f"ablate-{tip.name}-seed-{changes['finetune.seed']}", minutes=None, scores=None)
-        return self._entries.get(self._place.key(changes), new)
+        number = self._changes(tip, seed)["finetune.seed"]
+        new = Entry(name=f"ablate-{tip.name}-seed-{number}", minutes=None, scores=None)
+        return self._entries.get(self._key(tip, seed), new)
+
+    def _key(self, tip: Tip, seed: int) -> str:
+        place = (tip.name, seed)
+        if place not in self._keys:  # params.yaml is parsed for it
+            self._keys[place] = self._place.key(self._changes(tip, seed))
+        return self._keys[place]
 
     def _changes(self, tip: Tip, seed: int) -> Mapping[str, Value]:
         # No training of one run is also one of another, or intervals over runs would be too narrow.
