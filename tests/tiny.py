@@ -13,6 +13,26 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 PROJECT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+TRAINING = {
+    "seed": 1,
+    "epochs": 2,
+    "patience": None,
+    "micro_batch": None,
+    "gradient_checkpointing": False,
+    "learning_rate": 3e-3,
+    "schedule": "linear",
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "averaging": None,
+    "unpadded": True,
+    "threads": 1,
+    "processes": 1,
+    "sharding": "replicate",
+    "checkpoint_every": 5,
+}
+"""What `finetune` and `adapt` share, for a tiny model."""
+
 TOPICS = {
     "animal": ["cat", "dog", "horse", "bird", "fish", "sheep"],
     "colour": ["red", "green", "blue", "yellow", "white", "black"],
@@ -36,8 +56,7 @@ def make_texts(count: int, seed: int = 0) -> list[tuple[str, str]]:
 
 def save_tiny_encoder(folder: Path) -> None:
     """Save a random 2-layer BERT of 32 dimensions, and a WordPiece tokenizer of the words above."""
-    import torch
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = special + FILLERS + [word for topic in TOPICS.values() for word in topic]
@@ -55,16 +74,17 @@ def save_tiny_encoder(folder: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=reads, **names).save_pretrained(
         folder
     )
+    save_bert(folder, vocab_size=len(words), max_position_embeddings=128)
+
+
+def save_bert(folder: Path, **config: float) -> None:
+    """Save a random BERT, of 2 layers and 32 dimensions unless `config` says otherwise; always the same."""
+    import torch
+    from transformers import BertConfig, BertModel
+
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-    )
-    BertModel(config).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(**sizes | config)).save_pretrained(folder)
 
 
 def write_csv(path: Path, rows: list[tuple[str, str]]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CLASSES, make_texts
+from tiny import CLASSES, TRAINING, make_texts
 
 from bertline.modeling.cutting import Cutter, load_tokenizer
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
@@ -15,19 +15,10 @@ from bertline.modeling.weights import fingerprint
 from bertline.params.finetune import Params
 
 PARAMS = Params(
-    seed=1,
+    **TRAINING,
     restarts=1,
-    epochs=2,
-    patience=None,
     select_by="macro_f1",
     batch_size=8,
-    micro_batch=None,
-    gradient_checkpointing=False,
-    learning_rate=3e-3,
-    schedule="linear",
-    warmup=0.1,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
     loss="cross_entropy",
     focal_gamma=2.0,
     class_weights="none",
@@ -42,13 +33,7 @@ PARAMS = Params(
     unfreeze_epochs=0,
     cache_activations=False,
     lora_rank=None,
-    averaging=None,
-    unpadded=True,
     device="auto",
-    threads=1,
-    processes=1,
-    sharding="replicate",
-    checkpoint_every=5,
 )
 
 

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 import torch
 from forks import fork
-from tiny import CLASSES, make_texts
-from transformers import BertConfig, BertModel
+from tiny import CLASSES, make_texts, save_bert
 
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.finetuning import fine_tune, prepare
@@ -114,16 +113,7 @@ ENDS: list[Callable[[], None]] = [
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save an encoder whose checkpoints take long enough to write for a kill to come in between."""
     folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=20_000,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=32,
-    )
-    BertModel(config).save_pretrained(folder)
+    save_bert(folder, vocab_size=20_000, max_position_embeddings=32)
     return folder
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from forks import fork
-from tiny import CLASSES, make_texts
-from transformers import BertConfig, BertModel, PreTrainedModel
+from tiny import CLASSES, make_texts, save_bert
+from transformers import PreTrainedModel
 
 from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
@@ -90,18 +90,9 @@ class Training:
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save an encoder whose activations, a MB a token, count for more than its weights; without dropout."""
     folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=40,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=65_536,
-        max_position_embeddings=32,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    BertModel(config).save_pretrained(folder)
+    wide = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 65_536}
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    save_bert(folder, vocab_size=40, max_position_embeddings=32, **wide, **no_dropout)
     return folder
 
 

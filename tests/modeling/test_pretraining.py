@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tiny import FILLERS, TOPICS
+from tiny import FILLERS, TOPICS, TRAINING
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -34,28 +34,13 @@ from bertline.params.adapt import Params
 
 Splits = dict[str, TokenizedSplit]
 PARAMS = Params(
+    **TRAINING,
     objective="mlm",
     masked=0.15,
     whole_words=False,
     fresh=False,
-    seed=1,
-    epochs=2,
     batch_size=16,
-    micro_batch=None,
-    gradient_checkpointing=False,
-    learning_rate=3e-3,
-    schedule="linear",
-    warmup=0.1,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    averaging=None,
-    patience=None,
-    unpadded=True,
     device="cpu",
-    threads=1,
-    processes=1,
-    sharding="replicate",
-    checkpoint_every=5,
 )
 
 

@@ -7,26 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from chain import command, run, run_all
 from tiny import make_texts, write_csv, write_params
 
 from bertline.modeling.adapted import find_encoder
 from bertline.modeling.tokens import Manifest
 from bertline.modeling.weights import fingerprint
-
-STAGES = {
-    "ingest": "--rows data/ingested/rows.parquet --report reports/ingest.json",
-    "split": "--rows data/ingested/rows.parquet --out data/splits --report reports/split.json",
-    "tokenize": "--splits data/splits --out data/tokens --report reports/tokenize.json",
-    "adapt": "--tokens data/tokens --model models/adapted --report reports/adapt",
-}
-
-
-def command(stage: str) -> list[str]:
-    return [sys.executable, "-m", f"bertline.stages.{stage}", *STAGES[stage].split()]
-
-
-def run(stage: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(stage), capture_output=True, text=True, check=False)
 
 
 def set_params(encoder: Path, vocabulary: int | None = None, **adapt: object) -> None:
@@ -48,9 +34,7 @@ def tokenized(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         patch.chdir(folder)
         write_csv(Path("data/incoming/rows.csv"), make_texts(200))
         set_params(tiny_encoder)
-        for stage in ("ingest", "split", "tokenize"):
-            done = run(stage)
-            assert done.returncode == 0, done.stderr
+        run_all("ingest", "split", "tokenize")
     return folder
 
 
@@ -61,8 +45,7 @@ def finished(tokenized: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tokenized, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        done = run("adapt")
-        assert done.returncode == 0, done.stderr
+        run_all("adapt")
     return folder
 
 

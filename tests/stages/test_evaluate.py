@@ -67,6 +67,14 @@ def _report(model: Baseline, training: Path, folder: Path) -> Predictions:
     return candidate
 
 
+def assert_same_reports(one: Path, two: Path) -> None:
+    names = sorted(path.name for path in one.iterdir())
+    tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
+    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
+    for name in names:
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
 def test_predictions_keep_the_order_of_the_rows(model: Baseline):
     rows = _rows(30)
     found = predict(model, rows)
@@ -77,11 +85,7 @@ def test_predictions_keep_the_order_of_the_rows(model: Baseline):
 def test_every_file_is_the_same_bytes_every_time(model: Baseline, training: Path, tmp_path: Path):
     _report(model, training, tmp_path / "one")
     _report(model, training, tmp_path / "two")
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
-    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert_same_reports(tmp_path / "one", tmp_path / "two")
 
 
 def test_the_better_model_is_better_in_file_and_table(
@@ -241,11 +245,7 @@ def test_a_multi_label_report_has_the_same_files_and_the_same_bytes_every_time(
 ):
     _sets_report(sets_model, training, tmp_path / "one")
     _sets_report(sets_model, training, tmp_path / "two")
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
-    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert_same_reports(tmp_path / "one", tmp_path / "two")
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["candidate"]["accuracy"] > metrics["baseline"]["accuracy_high"]
 

@@ -3,31 +3,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chain import FLAGS, command, run, run_all
 from tiny import CLASSES, make_texts, write_csv, write_params
 
 from bertline.modeling.weights import fingerprint
-
-STAGES = {
-    "ingest": "--rows data/ingested/rows.parquet --report reports/ingest.json",
-    "split": "--rows data/ingested/rows.parquet --out data/splits --report reports/split.json",
-    "tokenize": "--splits data/splits --out data/tokens --report reports/tokenize.json",
-    "adapt": "--tokens data/tokens --model models/adapted --report reports/adapt",
-    "finetune": "--tokens data/tokens --adapted models/adapted --teacher models/teacher"
-    " --model models/candidate --report reports/finetune",
-}
-
-
-def command(stage: str) -> list[str]:
-    return [sys.executable, "-m", f"bertline.stages.{stage}", *STAGES[stage].split()]
-
-
-def run(stage: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(stage), capture_output=True, text=True, check=False)
 
 
 def set_finetune(encoder: Path, **knobs: object) -> None:
@@ -44,9 +27,7 @@ def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         patch.chdir(folder)
         write_csv(Path("data/incoming/rows.csv"), make_texts(300))
         set_finetune(tiny_encoder)
-        for stage in STAGES:
-            done = run(stage)
-            assert done.returncode == 0, done.stderr
+        run_all(*FLAGS)
     return folder
 
 
