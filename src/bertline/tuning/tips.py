@@ -25,7 +25,7 @@ def all_tips(finetune: Finetune, adapt: Adapt, depth: int) -> list[Tip]:
     """Return the tips for these params and an encoder of `depth` layers, but those followed already."""
     depth = min(finetune.layers or depth, depth)
     half, two_thirds = max(depth // 2, 1), max(round(2 * depth / 3), 1)
-    rate, epochs = finetune.learning_rate, finetune.epochs
+    rate, epochs = finetune.learning_rate, finetune.epochs  # of all weights; updates of low rank want more
     changes: dict[str, dict[str, Value]] = {
         "learning-rate-halved": {"learning_rate": rate / 2},
         "learning-rate-doubled": {"learning_rate": min(rate * 2, 1.0)},
@@ -43,7 +43,7 @@ def all_tips(finetune: Finetune, adapt: Adapt, depth: int) -> list[Tip]:
         "frozen-half": {"frozen_layers": half},
         "frozen-half-cached": {"frozen_layers": half, "cache_activations": True},
         "unfreezing": {"unfreeze_epochs": epochs - 1},
-        "lora-8": {"lora_rank": 8, "learning_rate": min(rate * 10, 1.0)},  # at the same rate it hardly moves
+        "lora-8": {"lora_rank": 8, "learning_rate": rate if finetune.lora_rank else min(rate * 10, 1.0)},
         "balanced": {"class_weights": "balanced"},
         "focal": {"loss": "focal"},
         "label-smoothing-0.1": {"label_smoothing": 0.1},
