@@ -167,6 +167,7 @@ def tokenize(
         own_tokenizer=vocabulary is not None,
         vocabulary=load_tokenizer(out).get_vocab_size(),
         special_ids=special_ids(out),
+        pairs=False,
         multi_label=False,
         classes=CHINESE,
     ).write(out)

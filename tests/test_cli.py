@@ -22,6 +22,7 @@ class Lengths:
 
     labels = ("long", "short")
     multi_label = False
+    pairs = False
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "model.txt").exists():
@@ -146,3 +147,20 @@ def test_rollback_and_history_show_who_reigns(retrained: Retrained) -> None:
     versions = [line for line in bertline("history").splitlines() if line.startswith("v")]
     assert re.match(r"v1\.1\.0 +\d{4}-", versions[0])
     assert re.match(r"v1\.0\.0 +champion +\d{4}-.* accuracy 0\.900", versions[1])
+
+
+def test_a_model_of_pairs_reads_two_texts_and_refuses_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Both(Lengths):
+        pairs = True
+
+        def probabilities(self, texts: list[tuple[str, str]]) -> np.ndarray:
+            return super().probabilities([first + second for first, second in texts])
+
+    monkeypatch.setattr(classifier, "Classifier", Both)
+    bertline("promote")
+    assert bertline("predict", "hi\tthere, you two") == "long\t1.000\thi\tthere, you two\n"
+    said = bertline("predict", stdin="hi\tyou\nhi\n", status=1).splitlines()
+    assert said[0] == "short\t1.000\thi\tyou"
+    assert said[1].startswith("error: this model classifies sentence pairs, and 'hi' has 1; write two texts")

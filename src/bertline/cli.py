@@ -54,7 +54,8 @@ def predict(
 ) -> None:
     """Classify texts with the champion, another version, or any model folder.
 
-    Of a multi-label model, prints all labels with a probability of at least 0.5, or none.
+    Of a multi-label model, prints all labels with a probability of at least 0.5, or none. A model of sentence
+    pairs takes the two texts of a pair with a tab between them.
     """
     folder = _folder(model, version)
     from bertline.evaluation.predictions import THRESHOLD
@@ -161,8 +162,20 @@ def _folder(model: Path | None, version: str | None) -> Path:
     return registry.fetch(chosen)
 
 
+def _pair(line: str) -> tuple[str, str]:
+    """Return the two texts of `line`; ValueError if they are not two."""
+    texts = line.split("\t")
+    if len(texts) != 2:
+        raise ValueError(
+            f"this model classifies sentence pairs, and {line!r} has {len(texts)}; write two texts, with a tab "
+            "between them, in bash $'first\\tsecond'"
+        )
+    return texts[0], texts[1]
+
+
 def _classified(classifier: Any, texts: list[str] | None) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each text with the probability of each label; stdin is answered line by line."""
     for batch in [texts] if texts else ([line.rstrip("\n")] for line in sys.stdin):
-        for text, row in zip(batch, classifier.probabilities(batch), strict=True):
+        inputs = [_pair(line) for line in batch] if classifier.pairs else batch
+        for text, row in zip(batch, classifier.probabilities(inputs), strict=True):
             yield text, dict(zip(classifier.labels, map(float, row), strict=True))

@@ -78,6 +78,7 @@ def manifest(tiny_encoder: Path) -> Manifest:
         own_tokenizer=False,
         vocabulary=load_tokenizer(tiny_encoder).get_vocab_size(),
         special_ids={"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4},
+        pairs=False,
         multi_label=False,
         classes=CLASSES,
     )

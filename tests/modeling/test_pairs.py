@@ -60,12 +60,13 @@ def model_folder(
     for _ in fine_tune(model, splits, params(epochs=6, device="cpu"), Checkpoints("run", folder / "scratch")):
         pass
     save_classifier(model, tiny_encoder, 32, folder)
-    (folder / "bertline.json").write_text(json.dumps({"max_length": 32}))
+    (folder / "bertline.json").write_text(json.dumps({"max_length": 32, "pairs": True}))
     return folder
 
 
 def test_which_text_a_word_is_in_is_learnt(model_folder: Path) -> None:
     classifier = Classifier(model_folder)
+    assert classifier.pairs
     predicted = [classifier.labels[i] for i in classifier.probabilities(PAIRS).argmax(axis=1)]
     assert np.mean([one == label for one, (_, label) in zip(predicted, TESTED, strict=True)]) > 0.9
 

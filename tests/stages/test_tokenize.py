@@ -159,6 +159,7 @@ def test_sentence_pairs_are_cut_together_and_keep_their_segments(project):
     seconds = sum(split.type_ids[split.offsets[1:] - 1])  # the last token is the [SEP] of the second text
     assert seconds == 150
     assert read_split(PATHS["out"] / "validation.arrow").type_ids is None
+    assert Manifest.read(PATHS["out"]).pairs
 
 
 @pytest.mark.parametrize("long_texts", ["tail", "head_tail", "windows"])

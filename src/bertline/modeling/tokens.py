@@ -23,7 +23,8 @@ class Manifest:
 
     `own_tokenizer`: the tokenizer beside the tokens was trained on the training texts, so that the encoder of
     `weights` cannot read its ids. `vocabulary`: how many tokens it knows, with ids from 0 on. `special_ids`:
-    of its special tokens by role, `pad`, `unk`, `cls`, `sep` and `mask`, as far as it has them.
+    of its special tokens by role, `pad`, `unk`, `cls`, `sep` and `mask`, as far as it has them. `pairs`: the
+    rows are sentence pairs.
     """
 
     weights: str
@@ -34,6 +35,7 @@ class Manifest:
     own_tokenizer: bool
     vocabulary: int
     special_ids: dict[str, int]
+    pairs: bool
     multi_label: bool
     classes: tuple[str, ...]
 

@@ -49,6 +49,7 @@ class Classifier:
             stride=about.get("stride", 0),
         )
         self._batch_size = batch_size
+        self.pairs: bool = about.get("pairs", False)
         self.multi_label: bool = self._model.config.problem_type == "multi_label_classification"
         self.labels: tuple[str, ...] = tuple(
             self._model.config.id2label[i] for i in range(self._model.num_labels)
@@ -57,8 +58,8 @@ class Classifier:
     def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
         """Return the probability of each label, float32 [texts, labels], columns in the order of `labels`.
 
-        A text is a string, or the two strings of a sentence pair. Probabilities of a multi-label model are
-        each on its own, those of another add up to 1; of a long text's windows the logits are averaged.
+        A text is a string, or the two strings of a sentence pair: a model of `pairs` has only learnt to read
+        those, another only single texts. Probabilities of a multi-label model are each on its own, those of another add up to 1; of a long text's windows the logits are averaged.
         """
         tokens = self._cutter.encode(texts)
         sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)

@@ -49,6 +49,7 @@ def tokenize(*, splits: Path, out: Path, report: Path) -> None:
         own_tokenizer=params.vocabulary is not None,
         vocabulary=load_tokenizer(out).get_vocab_size(),
         special_ids=special_ids(out),
+        pairs=_are_pairs(paths["train"]),
         multi_label=multi_label,
         classes=classes,
     ).write(out)
@@ -84,6 +85,10 @@ def _find_classes(paths: dict[str, Path], *, multi_label: bool) -> tuple[str, ..
     if not labels["train"]:
         raise ValueError(f"no row of {paths['train']} bears a label; add rows that do")
     return tuple(sorted(labels["train"]))
+
+
+def _are_pairs(path: Path) -> bool:
+    return any(chunk["text_pair"].null_count < len(chunk) for chunk in read_chunks(path, columns=["text_pair"]))
 
 
 def _write_tokenizer(
