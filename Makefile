@@ -23,6 +23,7 @@ lint: setup  ## ruff, mypy and the import contracts
 
 bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.drivers
+	@$(BIN)/python -m benchmarks.tokenizing
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.time_to_accuracy
 	@$(BIN)/python -m benchmarks.data

@@ -26,6 +26,7 @@ TRAINING = {
     "max_grad_norm": 1.0,
     "averaging": None,
     "unpadded": True,
+    "compile": False,
     "threads": 1,
     "processes": 1,
     "sharding": "replicate",

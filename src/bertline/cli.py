@@ -167,8 +167,8 @@ def _pair(line: str) -> tuple[str, str]:
     texts = line.split("\t")
     if len(texts) != 2:
         raise ValueError(
-            f"this model classifies sentence pairs, and {line!r} has {len(texts)}; write two texts, with a tab "
-            "between them, in bash $'first\\tsecond'"
+            f"this model classifies sentence pairs, and {line!r} has {len(texts)}; write two texts "
+            "with a tab between them, in bash $'first\\tsecond'"
         )
     return texts[0], texts[1]
 

@@ -34,6 +34,7 @@ MakeParams = Callable[..., Params]
 SETTINGS = {"epochs": 1, "batch_size": 9, "learning_rate": 3e-3, "device": "cpu"}
 """12 steps over 100 rows: one batch is a single row, which two processes cannot share."""
 CASES = {
+    "compiled": {"compile": True},
     "micro": {
         "epochs": 2,
         "micro_batch": 2,

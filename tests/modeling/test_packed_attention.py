@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bertline.modeling.packed_attention import attend, attend_by_kernel
+from bertline.modeling.packed_attention import Runs, attend, attend_by_kernel
 
 HALF = torch.bfloat16
 
@@ -15,7 +15,7 @@ def test_the_kernel_accepts_what_it_is_called_with(window: int | None) -> None:
     with FakeTensorMode():  # shapes and types, no numbers: there need be no GPU
         states = [torch.empty(54, 2, 8, dtype=HALF, requires_grad=True) for _ in range(3)]
         bounds = torch.empty(8, dtype=torch.int32)
-        output = attend_by_kernel(*states, bounds, ((2, 3), (1, 7), (3, 12), (1, 5)), 0.5, window)
+        output = attend_by_kernel(*states, bounds, 12, 0.5, window)
         output.sum().backward()
     assert (output.shape, output.dtype) == ((54, 2, 8), HALF)
     assert [(x.grad.shape, x.grad.dtype) for x in states] == [((54, 2, 8), HALF)] * 3
@@ -26,7 +26,7 @@ def test_the_kernel_accepts_what_it_is_called_with(window: int | None) -> None:
 @pytest.mark.parametrize("scale", [None, 0.5])
 def test_the_kernel_and_the_calls_per_run_agree(window: int | None, scale: float | None) -> None:
     bounds = torch.tensor([0, 3, 6, 13, 25, 37], dtype=torch.int32, device="cuda")
-    where = {"cu_seqlens": bounds, "runs": ((2, 3), (1, 7), (2, 12))}
+    where = {"cu_seqlens": bounds, "longest": 12, "runs": Runs(((2, 3), (1, 7), (2, 12)))}
     results = []
     for dtype in (HALF, torch.float32):  # the kernel takes the first only
         torch.manual_seed(0)

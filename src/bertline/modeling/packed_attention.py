@@ -1,13 +1,15 @@
 """Attention within each of several texts that lie end to end in one row, for models of Hugging Face.
 
-It is told where the texts lie by two keywords of the model's forward pass, `cu_seqlens` and `runs` (see
-`unpadded.unpad`). Without them it is `sdpa` with a padding mask, so that the model also takes padded batches.
+It is told where the texts lie by keywords of the model's forward pass: `cu_seqlens`, `longest` and `runs`
+(see `unpadded.unpad`). Without them it is `sdpa` with a padding mask, so that the model also takes padded
+batches.
 Attention weights are dropped out, but not by the CUDA kernel of half precision, which cannot.
 
 Shape suffixes: S texts, T tokens of all texts, N texts of a run (neighbours of one length), L tokens of each
 of them, A attention heads, D width of a head.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,8 +22,15 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 NAME = "bertline_packed"
 
-Runs = tuple[tuple[int, int], ...]
-"""(texts, tokens of each) of every run of neighbours of one length."""
+
+@dataclass(frozen=True)
+class Runs:
+    """`shapes`: (texts, tokens of each) of every run of neighbours of one length.
+
+    An object of its own for torch.compile, which would compile a program for every new tuple.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
 
 
 def register() -> None:
@@ -46,6 +55,7 @@ def attend(
     attention_mask: Tensor | None,
     *,
     cu_seqlens: Tensor | None = None,
+    longest: int = 0,
     runs: Runs | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -53,7 +63,7 @@ def attend(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return what the queries [B, A, T, D] attend to, [B, T, A, D]; B is 1 if the texts lie end to end."""
-    if cu_seqlens is None or runs is None:
+    if cu_seqlens is None:
         mask = _band(query, sliding_window) if attention_mask is None else attention_mask
         kwargs |= {"scaling": scaling, "dropout": dropout}
         return sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0], None
@@ -63,8 +73,9 @@ def attend(
     q_TAD, k_TAD, v_TAD = (states.transpose(1, 2)[0] for states in (query, key, value))
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
     if _has_kernel(query):
-        output_TAD = attend_by_kernel(q_TAD, k_TAD, v_TAD, cu_seqlens, runs, scale, sliding_window)
+        output_TAD = attend_by_kernel(q_TAD, k_TAD, v_TAD, cu_seqlens, longest, scale, sliding_window)
     else:
+        assert runs is not None, "`unpad` gives both"
         output_TAD = _attend_by_runs(q_TAD, k_TAD, v_TAD, runs, scale, sliding_window, dropout)
     return output_TAD[None], None
 
@@ -78,13 +89,14 @@ def _band(query: Tensor, window: int | None) -> Tensor | None:
     return (place_L[:, None] - place_L).abs() < window
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # see Runs
 def _attend_by_runs(
     q_TAD: Tensor, k_TAD: Tensor, v_TAD: Tensor, runs: Runs, scale: float, window: int | None, dropout: float
 ) -> Tensor:
     """Attend by one call for each run, whose texts are a batch as they lie."""
-    sizes = [texts * length for texts, length in runs]
+    sizes = [texts * length for texts, length in runs.shapes]
     outputs = []
-    for run, *parts in zip(runs, *(torch.split(x, sizes) for x in (q_TAD, k_TAD, v_TAD)), strict=True):
+    for run, *parts in zip(runs.shapes, *(torch.split(x, sizes) for x in (q_TAD, k_TAD, v_TAD)), strict=True):
         q_NALD, k_NALD, v_NALD = (part.unflatten(0, run).transpose(1, 2) for part in parts)
         mask = _band(q_NALD, window)
         output_NALD = scaled_dot_product_attention(
@@ -108,7 +120,7 @@ def attend_by_kernel(
     k_TAD: Tensor,
     v_TAD: Tensor,
     cu_seqlens: Tensor,
-    runs: Runs,
+    longest: int,
     scale: float,
     window: int | None,
 ) -> Tensor:
@@ -116,7 +128,7 @@ def attend_by_kernel(
 
     Its first versions took neither a scale nor a window: both are passed only where they change something.
     """
-    longest, own_scale = max(length for _, length in runs), q_TAD.shape[2] ** -0.5
+    own_scale = q_TAD.shape[2] ** -0.5
     if scale != own_scale:
         q_TAD = q_TAD * (scale / own_scale)
     local: dict[str, Any] = {}

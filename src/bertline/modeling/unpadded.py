@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from bertline.modeling.packed_attention import NAME, register
+from bertline.modeling.packed_attention import NAME, Runs, register
 
 TOLERANCE = 1e-4
 """Largest difference from the padded outputs, as a share of the largest of them, that counts as rounding."""
@@ -38,8 +38,8 @@ def unpad(
     """Return the arguments of a forward pass over some texts' tokens, for a model that `enable` accepted.
 
     Beside ids, positions and, if the encoder learnt them, types, all int64 [1, T], they are `cu_seqlens`
-    int32 [S + 1], cumulative lengths for kernels, and `runs`, the lengths as plain numbers, which nothing has
-    to fetch from a device. On the CPU every run of one length is a call per layer: sort texts by length.
+    int32 [S + 1], cumulative lengths, and `longest`, both for kernels, and `runs`, the lengths as plain
+    numbers for the CPU, where every run of one length is a call per layer: sort texts by length.
     """
     lengths = [len(sequence) for sequence in sequences]
     cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
@@ -51,7 +51,8 @@ def unpad(
         "input_ids": row(np.concatenate(sequences)),
         "position_ids": row(np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)),
         "cu_seqlens": torch.from_numpy(cu_seqlens.astype(np.int32)),
-        "runs": tuple((len(list(run)), length) for length, run in groupby(lengths)),
+        "longest": max(lengths),
+        "runs": Runs(tuple((len(list(run)), length) for length, run in groupby(lengths))),
     }
     if type_ids is not None and getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = row(np.concatenate(type_ids))
@@ -208,7 +209,11 @@ def _agrees(model: PreTrainedModel, inputs: dict[str, Any], expected: list[Tenso
     if [x.shape for x in outputs] != [x.shape for x in expected]:
         return False
     total = inputs["input_ids"].shape[1]
-    one_text = {"cu_seqlens": inputs["cu_seqlens"].new_tensor([0, total]), "runs": ((1, total),)}
+    one_text = {
+        "cu_seqlens": inputs["cu_seqlens"].new_tensor([0, total]),
+        "longest": total,
+        "runs": Runs(((1, total),)),
+    }
     mixed = _outputs(model, inputs | one_text)  # of outputs per text, the first
     wrong = max((a - b).abs().max().item() for a, b in zip(outputs, expected, strict=True))
     mixing = max((a - b[:1]).abs().max().item() for a, b in zip(mixed, expected, strict=True))

@@ -25,6 +25,7 @@ class Training:
     averaging: float | None
     patience: int | None
     unpadded: bool
+    compile: bool
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     processes: int

@@ -59,7 +59,8 @@ class Classifier:
         """Return the probability of each label, float32 [texts, labels], columns in the order of `labels`.
 
         A text is a string, or the two strings of a sentence pair: a model of `pairs` has only learnt to read
-        those, another only single texts. Probabilities of a multi-label model are each on its own, those of another add up to 1; of a long text's windows the logits are averaged.
+        those, another only single texts. Probabilities of a multi-label model are each on its own, those of
+        another add up to 1; of a long text's windows the logits are averaged.
         """
         tokens = self._cutter.encode(texts)
         sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)

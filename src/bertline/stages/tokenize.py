@@ -88,7 +88,9 @@ def _find_classes(paths: dict[str, Path], *, multi_label: bool) -> tuple[str, ..
 
 
 def _are_pairs(path: Path) -> bool:
-    return any(chunk["text_pair"].null_count < len(chunk) for chunk in read_chunks(path, columns=["text_pair"]))
+    return any(
+        chunk["text_pair"].null_count < len(chunk) for chunk in read_chunks(path, columns=["text_pair"])
+    )
 
 
 def _write_tokenizer(
