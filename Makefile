@@ -12,8 +12,8 @@ help:  ## list the targets
 run: setup  ## retrain: the whole pipeline through the Prefect flow
 	@$(BIN)/python -m flows.retrain
 
-test: setup  ## run every test
-	@$(BIN)/python -m pytest
+test: setup  ## run every test, a file at a time on each core
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup  ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

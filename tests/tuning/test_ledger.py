@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ metrics: [reports/finetune/summary.json, reports/evaluation/metrics.json]
 """
 
 
-def start(project: Path, *options: str) -> subprocess.Popen[str]:
+def start(project: Path, *options: str, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     names = {f"GIT_{role}_{part}": "t@e" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     command = [sys.executable, "-c", "from bertline.cli import app; app()", "ablate", *options]
@@ -72,7 +73,12 @@ def start(project: Path, *options: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=before,  # noqa: PLW1509 - no other thread runs in a test
     )
+
+
+def ignore_interruptions() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def ablate(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -189,16 +195,23 @@ def test_a_tip_that_fails_is_named_with_its_error_and_the_others_go_on(project: 
     assert trainings(project).count("5 linear") == 1
 
 
-def test_an_interrupted_ledger_leaves_the_checkout_as_it_was_and_goes_on(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "started_by"),
+    [(signal.SIGINT, None), (signal.SIGTERM, ignore_interruptions)],
+    ids=["ctrl-c", "background-job"],
+)
+def test_an_interrupted_ledger_leaves_the_checkout_as_it_was_and_goes_on(
+    project: Path, number: signal.Signals, started_by: Callable[[], object] | None
+) -> None:
     before = state(project)
     wait = project.parent / "wait"
     wait.touch()
-    process = start(project, "--tips", "cosine", "--seeds", "1")
+    process = start(project, "--tips", "cosine", "--seeds", "1", before=started_by)
     while "1 cosine" not in trainings(project):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "error: interrupted; run the same command again to continue\n"
     assert state(project) == before

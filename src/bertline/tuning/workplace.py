@@ -141,7 +141,13 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
     with log.open("ab+") as file:
         start = file.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            command, cwd=root, env=env, stdout=file, stderr=file, start_new_session=True
+            command,
+            cwd=root,
+            env=env,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=_heed_interruptions,  # noqa: PLW1509 - no thread of ours runs here
         )
         try:
             process.wait()
@@ -154,6 +160,10 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
     if process.returncode != 0:
         raise ValueError(_explain(said.splitlines()))
     return said
+
+
+def _heed_interruptions() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # scripts have their background jobs ignore it
 
 
 def _explain(lines: Sequence[str]) -> str:
