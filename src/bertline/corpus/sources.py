@@ -175,12 +175,12 @@ def _find_files(key: str, source: str) -> list[Path]:
             f"ingest.{key} is {source!r}; files must lie under {INCOMING}/, named from the project's folder:"
             " DVC notices new data only there"
         )
-    try:
-        found = [Path(source)] if Path(source).is_file() else sorted(Path().glob(source), key=_natural)
-    except ValueError as error:
+    if any("**" in part and part != "**" for part in pattern.parts):  # Python 3.13 would read it as *
         raise ValueError(
-            f"ingest.{key} is {source!r}, which is no glob ({error}); allowed: e.g. {INCOMING}/**/*.csv"
-        ) from None
+            f"ingest.{key} is {source!r}, which is no glob: ** must stand alone; "
+            f"allowed: e.g. {INCOMING}/**/*.csv"
+        )
+    found = [Path(source)] if Path(source).is_file() else sorted(Path().glob(source), key=_natural)
     # .csv.dvc is what `dvc add` leaves beside a file, .gitkeep and .gitignore are git's.
     files = [path for path in found if path.is_file() and path.name[0] != "." and path.suffix != ".dvc"]
     if not files:
