@@ -234,7 +234,7 @@ def found(events: list[Step | Epoch], select_by: str) -> Epoch:
 def report(names: list[str], results: list[tuple[Result, ...]]) -> None:
     """Print a line for each contender, of which `results` holds one a seed."""
     base = results[0]
-    print(f"{'':28}{'accuracy':>9}{'macro-F1':>9}{'gain in accuracy':>28}{'errors left':>12}{'min':>7}")
+    print(f"{'':28}{'accuracy':>9}{'macro-F1':>9}{"gain in accuracy":>30}{'errors left':>12}{'min':>7}")
     for name, own_results in zip(names, results, strict=True):
         accuracy, macro_f1, minutes = (statistics.fmean(column) for column in zip(*own_results, strict=True))
         gain = paired_gain([each.accuracy for each in own_results], [each.accuracy for each in base])
@@ -243,7 +243,7 @@ def report(names: list[str], results: list[tuple[Result, ...]]) -> None:
             for mine, theirs in zip(own_results, base, strict=True)
         )
         interval = f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
-        print(f"{name:28}{accuracy:9.4f}{macro_f1:9.4f}{interval:>28}{left:12.2f}{minutes:7.1f}")
+        print(f"{name:28}{accuracy:9.4f}{macro_f1:9.4f}{interval:>30}{left:12.2f}{minutes:7.1f}")
 
 
 if __name__ == "__main__":
