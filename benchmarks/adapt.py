@@ -234,7 +234,7 @@ def found(events: list[Step | Epoch], select_by: str) -> Epoch:
 def report(names: list[str], results: list[tuple[Result, ...]]) -> None:
     """Print a line for each contender, of which `results` holds one a seed."""
     base = results[0]
-    print(f"{'':28}{'accuracy':>9}{'macro-F1':>9}{"gain in accuracy":>30}{'errors left':>12}{'min':>7}")
+    print(f"{'':28}{'accuracy':>9}{'macro-F1':>9}{'gain in accuracy':>30}{'errors left':>12}{'min':>7}")
     for name, own_results in zip(names, results, strict=True):
         accuracy, macro_f1, minutes = (statistics.fmean(column) for column in zip(*own_results, strict=True))
         gain = paired_gain([each.accuracy for each in own_results], [each.accuracy for each in base])

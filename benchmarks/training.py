@@ -52,6 +52,7 @@ PLAIN = {
     "checkpoint_every": 10**9,
     "micro_batch": None,
     "gradient_checkpointing": False,
+    "compile": False,
     "averaging": None,
     "r_drop": 0.0,
     "distillation": 0.0,
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument(
         "--bert-base", action="store_true", help="an encoder of that size, with random weights"
     )
+    parser.add_argument("--compile", action="store_true", help="also bertline with compiled layers")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
 
@@ -132,6 +134,9 @@ def main() -> None:
         "bertline, padded": lambda model: ours(model, split, replace(params, unpadded=False)),
         "bertline": lambda model: ours(model, split, params),
     }
+    if arguments.compile:  # which happens in the warm-up
+        compiled = replace(params, compile=True)
+        contenders["bertline, compiled"] = lambda model: ours(model, split, compiled)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as scratch:
         folder = (

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from bertline.modeling.averaging import Average
 from bertline.modeling.batches import Batch
 from bertline.modeling.checkpoints import Checkpoints
-from bertline.modeling.compilation import compilation_errors, compile_layers
+from bertline.modeling.compilation import compile_layers, compiling
 from bertline.modeling.distributed import Spread, World, as_sharded, unsharded
 from bertline.modeling.draws import keys
 from bertline.modeling.history import Epoch, History, Step, best_epoch, epoch_loss, has_stalled, pack, unpack
@@ -77,7 +77,7 @@ def train(
     """
     steps = steps_of(len(task), params)
     steps_per_epoch = steps // params.epochs
-    with memory_errors(), compilation_errors():
+    with memory_errors(), compiling(params):
         run = _Run(model, task, params, checkpoints)
         yield from run.history
         for epoch in range(run.step // steps_per_epoch + 1, params.epochs + 1):

@@ -67,6 +67,8 @@ def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
     for number in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal and `kill` must clean up like Ctrl-C
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
             signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # scripts have their background jobs ignore it,
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # and DVC would inherit that
     require_rebuildable(root)
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with only_run(root / FOLDER):

@@ -147,7 +147,6 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
             stdout=file,
             stderr=file,
             start_new_session=True,
-            preexec_fn=_heed_interruptions,  # noqa: PLW1509 - no thread of ours runs here
         )
         try:
             process.wait()
@@ -160,10 +159,6 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
     if process.returncode != 0:
         raise ValueError(_explain(said.splitlines()))
     return said
-
-
-def _heed_interruptions() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # scripts have their background jobs ignore it
 
 
 def _explain(lines: Sequence[str]) -> str:
