@@ -1,9 +1,13 @@
-"""The fixture that several packages' tests share."""
+"""The fixture that several packages' tests share, and how threads wait in all of them."""
 
+import os
 from pathlib import Path
 
 import pytest
 from tiny import save_tiny_encoder
+
+# Read when torch is imported. Test processes share the cores: threads that spin would keep others waiting.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
