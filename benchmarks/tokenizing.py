@@ -17,6 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from transformers import AutoTokenizer
+
+from bertline.corpus.rows import make_rows, with_ids
+from bertline.corpus.samples import read_sample
+from bertline.modeling.token_cache import TokenCache
+from bertline.modeling.token_writer import Chunk, pack_ids, write_split
+from bertline.modeling.weights import find_weights
 
 WEIGHTS = "sample:all-MiniLM-L6-v2"
 MAX_LENGTH = 128
@@ -34,14 +41,6 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)  # read when the tokenizers library first works
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    from transformers import AutoTokenizer
-
-    from bertline.corpus.rows import make_rows, with_ids
-    from bertline.corpus.samples import read_sample
-    from bertline.modeling.token_cache import TokenCache
-    from bertline.modeling.token_writer import Chunk, pack_ids, write_split
-    from bertline.modeling.weights import find_weights
-
     folder = find_weights(WEIGHTS)
     tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH)
     found = read_sample("sample:trec").texts + read_sample("sample:sms-spam").texts

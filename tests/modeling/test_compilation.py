@@ -1,11 +1,9 @@
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from architectures import build
-from tiny import save_bert
 from torch import Tensor
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
@@ -22,6 +20,7 @@ from bertline.params.finetune import Params
 
 Splits = dict[str, TokenizedSplit]
 MakeParams = Callable[..., Params]
+Learn = Callable[..., list[Tensor]]
 CPU = torch.device("cpu")
 
 
@@ -30,51 +29,42 @@ def nothing_is_compiled_yet() -> None:
     torch._dynamo.reset()
 
 
+def save_without_dropout(folder: Path, kind: str = "bert", **changes: int) -> Path:
+    """Save an encoder that draws no random numbers in training: compiled layers draw others."""
+    build(kind, dropout=False, **changes).save_pretrained(folder / "encoder")
+    return folder / "encoder"
+
+
 @pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    """An encoder that draws no random numbers in training."""
-    words = 5 + 12 + 18
-    sizes = {"vocab_size": words, "max_position_embeddings": 128}
-    save_bert(tmp_path / "encoder", **sizes, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return tmp_path / "encoder"
+def learn(splits: Splits, manifest: Manifest, params: MakeParams, tmp_path: Path) -> Learn:
+    """Return the weights that a training ends in; of the same `name`, it continues."""
 
+    def learn(encoder: Path, name: str, until: int | None = None, **changes: object) -> list[Tensor]:
+        settings = params(device="cpu", **changes)
+        model = prepare(encoder, manifest, settings, CPU)
+        for event in fine_tune(model, splits, settings, Checkpoints("run", tmp_path / name)):
+            if isinstance(event, Step) and event.step == until:
+                break
+        return [each.detach() for each in model.state_dict().values()]
 
-def train(encoder: Path, splits: Splits, manifest: Manifest, params: Params, scratch: Path) -> list[Tensor]:
-    model = prepare(encoder, manifest, params, CPU)
-    for _ in fine_tune(model, splits, params, Checkpoints("run", scratch)):
-        pass
-    return [each.detach() for each in model.state_dict().values()]
+    return learn
 
 
 @pytest.mark.parametrize("unpadded", [True, False])
-def test_compiled_layers_learn_the_same(
-    encoder: Path,
-    splits: Splits,
-    manifest: Manifest,
-    params: MakeParams,
-    tmp_path: Path,
-    *,
-    unpadded: bool,
-) -> None:
-    settings = params(device="cpu", unpadded=unpadded)
-    plain = train(encoder, splits, manifest, settings, tmp_path / "plain")
-    compiled = train(encoder, splits, manifest, replace(settings, compile=True), tmp_path / "compiled")
+def test_compiled_layers_learn_the_same(learn: Learn, tmp_path: Path, *, unpadded: bool) -> None:
+    encoder = save_without_dropout(tmp_path)
+    plain = learn(encoder, "plain", unpadded=unpadded)
+    compiled = learn(encoder, "compiled", unpadded=unpadded, compile=True)
     torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
     assert not all(map(torch.equal, compiled, plain))  # or nothing was compiled
 
 
-def test_a_compiled_run_that_is_killed_ends_in_the_same_bits(
-    tiny_encoder: Path, splits: Splits, manifest: Manifest, params: MakeParams, tmp_path: Path
-) -> None:
-    settings = params(device="cpu", compile=True)
-    whole = train(tiny_encoder, splits, manifest, settings, tmp_path / "whole")
-    model = prepare(tiny_encoder, manifest, settings, CPU)
-    for event in fine_tune(model, splits, settings, Checkpoints("run", tmp_path / "killed")):
-        if isinstance(event, Step) and event.step == 17:
-            break
+def test_a_compiled_run_that_is_killed_ends_in_the_same_bits(tiny_encoder: Path, learn: Learn) -> None:
+    whole = learn(tiny_encoder, "whole", compile=True)
+    learn(tiny_encoder, "killed", until=17, compile=True)
     torch._dynamo.reset()
     with fresh_cache():  # another process, which starts with other batches
-        continued = train(tiny_encoder, splits, manifest, settings, tmp_path / "killed")
+        continued = learn(tiny_encoder, "killed", compile=True)
     assert all(map(torch.equal, whole, continued))
 
 
@@ -118,19 +108,12 @@ def test_batches_of_all_shapes_share_one_compilation(
 
 
 def test_a_missing_compiler_is_one_error_that_says_what_to_do(
-    tiny_encoder: Path,
-    splits: Splits,
-    manifest: Manifest,
-    params: MakeParams,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_encoder: Path, learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/nowhere/g++",))
-    with (
-        fresh_cache(),
-        pytest.raises(ValueError, match=r"cannot be compiled here; set it to false: .*C\+\+ compiler"),
-    ):
-        train(tiny_encoder, splits, manifest, params(device="cpu", compile=True), tmp_path)
+    message = r"cannot be compiled here; set it to false: .*C\+\+ compiler"
+    with fresh_cache(), pytest.raises(ValueError, match=message):
+        learn(tiny_encoder, "run", compile=True)
 
 
 @pytest.mark.parametrize(
@@ -146,18 +129,13 @@ def test_a_missing_compiler_is_one_error_that_says_what_to_do(
 def test_every_strategy_learns_the_same_with_compiled_layers(
     kind: str,
     changes: dict[str, object],
-    splits: Splits,
-    manifest: Manifest,
-    params: MakeParams,
+    learn: Learn,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compilation, "HOW", {"dynamic": True, "backend": "aot_eager"})  # quick
     monkeypatch.chdir(tmp_path)  # of cached activations
-    build(kind, dropout=False, num_hidden_layers=4).save_pretrained("encoder")
-    settings = params(device="cpu", **changes)
-    plain = train(Path("encoder"), splits, manifest, settings, tmp_path / "plain")
-    compiled = train(
-        Path("encoder"), splits, manifest, replace(settings, compile=True), tmp_path / "compiled"
-    )
+    encoder = save_without_dropout(tmp_path, kind, num_hidden_layers=4)
+    plain = learn(encoder, "plain", **changes)
+    compiled = learn(encoder, "compiled", **changes, compile=True)
     torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)

@@ -141,12 +141,7 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
     with log.open("ab+") as file:
         start = file.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            command,
-            cwd=root,
-            env=env,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
+            command, cwd=root, env=env, stdout=file, stderr=file, start_new_session=True
         )
         try:
             process.wait()
