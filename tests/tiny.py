@@ -27,6 +27,7 @@ TRAINING = {
     "averaging": None,
     "unpadded": True,
     "compile": False,
+    "cuda_graphs": True,
     "threads": 1,
     "processes": 1,
     "sharding": "replicate",

@@ -96,8 +96,8 @@ def assert_same_gradients(model: PreTrainedModel, reference: PreTrainedModel) ->
 
 
 def backward(logits: Tensor) -> None:
-    weights = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).reshape(logits.shape)
-    (weights * logits).sum().backward()
+    weights = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype, device=logits.device)
+    (weights * logits.flatten()).sum().backward()
 
 
 @pytest.fixture
@@ -128,6 +128,35 @@ def test_heads_that_take_the_mean_of_the_tokens_get_the_mean_of_each_text(kind: 
     backward(actual)
     backward(expected)
     assert_same_gradients(model, reference)
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_texts_that_fill_a_batch_up_change_neither_logits_nor_gradients(kind: str) -> None:
+    model, reference = both(kind)
+    expected = padded(reference, texts()).logits
+    actual = model(**unpad(texts(), None, model.config, filled=True)).logits
+    close(actual, expected)
+    backward(actual)
+    backward(expected)
+    assert_same_gradients(model, reference)
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "eurobert"])
+def test_means_leave_out_the_texts_that_fill_a_batch_up(kind: str) -> None:
+    model, reference = both(kind, classifier_pooling="mean")
+    actual = model(**unpad(texts(), None, model.config, filled=True)).logits
+    close(actual, padded(reference, texts()).logits)
+
+
+def test_batches_are_filled_up_to_few_shapes() -> None:
+    random, config, found = np.random.default_rng(0), build("bert").config, set()
+    for _ in range(200):
+        lengths = random.integers(3, 40, 32)
+        inputs = unpad([np.ones(length) for length in lengths], None, config, filled=True)
+        assert sum(lengths) <= inputs["input_ids"].shape[1] <= sum(lengths) * 9 / 8 + 128
+        assert max(lengths) <= inputs["longest"]
+        found.add((inputs["input_ids"].shape, inputs["cu_seqlens"].shape, inputs["longest"]))
+    assert len(found) < 8
 
 
 @pytest.mark.parametrize("kind", FITS)

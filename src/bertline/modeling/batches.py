@@ -4,52 +4,51 @@ The order is a pure function of (seed, epoch), which is what lets a killed run c
 the same bits. Shape suffixes: B rows, S sequences (one a row, or its windows), T tokens of the longest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from bertline.modeling.tokens import Tokens
-from bertline.modeling.unpadded import enable, unpad
+from bertline.modeling.unpadded import can_fill, enable, unpad
 
 BUCKET_BATCHES = 50
 """Batches whose texts are sorted together: enough for little padding, few enough to stay random."""
 
-Collate = Callable[[Tokens, np.ndarray], dict[str, torch.Tensor]]
+Collate = Callable[[Tokens, np.ndarray], dict[str, Any]]
 """Makes the arguments of a model's forward pass from the sequences [S] of some tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Tensors of one forward pass.
+    """Everything that a loss is computed from, but for the model.
 
     `inputs`: what the model takes. `targets`: int64 [B] classes, float32 [B, C] of a multi-label target, or
-    what else the task makes of them. `windows_B` int64: sequences of each row; None where each row is one.
-    `rows` [B]: their indices in the split.
+    what else the task makes of them.
     """
 
-    inputs: dict[str, torch.Tensor]
+    inputs: dict[str, Any]
     targets: torch.Tensor
-    rows: np.ndarray
-    windows_B: torch.Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors of the batch by name, inputs among them."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: each for name, each in (own | self.inputs).items() if isinstance(each, torch.Tensor)}
 
-    def to(self, device: torch.device) -> "Batch":
+    @property
+    def shape(self) -> Hashable:
+        """What batches have in common that the same kernels compute; `unpad` can fill them up to it."""
+        plain = {name: each for name, each in self.inputs.items() if isinstance(each, int)}
+        return tuple((name, each.shape, each.dtype) for name, each in self.tensors().items()), *plain.items()
+
+    def to(self, device: torch.device) -> Self:
         """Return the batch on `device`."""
-
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.to(device, non_blocking=True) if isinstance(tensor, torch.Tensor) else tensor
-
-        return replace(
-            self,
-            inputs={name: move(tensor) for name, tensor in self.inputs.items()},
-            targets=move(self.targets),
-            windows_B=None if self.windows_B is None else move(self.windows_B),
-        )
+        moved = {name: each.to(device, non_blocking=True) for name, each in self.tensors().items()}
+        inputs = {name: moved.pop(name, each) for name, each in self.inputs.items()}
+        return replace(self, inputs=inputs, **moved)
 
 
 def training_order(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
@@ -93,19 +92,20 @@ def collate_padded(config: PretrainedConfig) -> Collate:
     return collate
 
 
-def collate_unpadded(config: PretrainedConfig) -> Collate:
-    """Return what lays the sequences of a batch end to end, for a model that `unpadded.enable` accepted."""
+def collate_unpadded(model: PreTrainedModel) -> Collate:
+    """Return what lays the sequences of a batch end to end, for a `model` that `unpadded.enable` accepted."""
 
     def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
         types = None if tokens.type_ids is None else _cut(tokens.type_ids, tokens, sequences)
-        return unpad(_cut(tokens.input_ids, tokens, sequences), types, config)
+        filled = can_fill(model)  # once it is on a GPU
+        return unpad(_cut(tokens.input_ids, tokens, sequences), types, model.config, filled=filled)
 
     return collate
 
 
 def pick_collate(model: PreTrainedModel, *, unpadded: bool) -> Collate:
     """Return what makes inputs for `model`: without padding if it is asked for and the encoder allows it."""
-    return collate_unpadded(model.config) if unpadded and enable(model) else collate_padded(model.config)
+    return collate_unpadded(model) if unpadded and enable(model) else collate_padded(model.config)
 
 
 def windows(split: Tokens, rows: np.ndarray) -> torch.Tensor | None:
@@ -119,7 +119,8 @@ def pool(logits_SC: torch.Tensor, windows_B: torch.Tensor | None) -> torch.Tenso
     """Return logits [B, C] of rows: the mean over the windows of each."""
     if windows_B is None:
         return logits_SC
-    row_S = torch.repeat_interleave(torch.arange(len(windows_B), device=windows_B.device), windows_B)
+    rows = torch.arange(len(windows_B), device=windows_B.device)
+    row_S = torch.repeat_interleave(rows, windows_B, output_size=len(logits_SC))
     summed_BC = torch.zeros(
         len(windows_B), logits_SC.shape[1], dtype=logits_SC.dtype, device=logits_SC.device
     )

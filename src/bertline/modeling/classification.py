@@ -3,6 +3,7 @@
 Shape suffixes: B rows, S sequences (one a row, or its windows), C classes, N rows of a split.
 """
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,19 @@ from bertline.modeling.objectives import class_weights, disagreement, row_losses
 from bertline.modeling.strategies import parameter_groups, unfreeze
 from bertline.modeling.tokens import TokenizedSplit
 from bertline.params.finetune import Params
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledBatch(Batch):
+    """Some rows of a split.
+
+    `windows_B` int64: sequences of each; None where each is one. `weights_C` float32: of the classes, None
+    if they are equal. `teacher_BC` float32: logits of a teacher, if there is one.
+    """
+
+    windows_B: torch.Tensor | None
+    weights_C: torch.Tensor | None = None
+    teacher_BC: torch.Tensor | None = None
 
 
 class Classification:
@@ -62,9 +76,11 @@ class Classification:
         params = self._params
         return training_order(self._train.lengths, params.batch_size, seed=params.seed, epoch=epoch)
 
-    def batch(self, rows: np.ndarray, epoch: int) -> Batch:
+    def batch(self, rows: np.ndarray, epoch: int) -> LabelledBatch:
         """Return the tokens and labels of `rows`."""
-        return _batch(self._train, rows, self._collate)
+        batch = _batch(self._train, rows, self._collate)
+        taught = None if self._teacher_NC is None else torch.from_numpy(self._teacher_NC[rows])
+        return replace(batch, weights_C=self._weights_C, teacher_BC=taught)
 
     def weight(self, batch: Batch) -> float:
         """Return the rows of `batch`, counted by the weights of their classes."""
@@ -72,6 +88,7 @@ class Classification:
 
     def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         """Return the loss summed over rows."""
+        assert isinstance(batch, LabelledBatch), "the batches of this task"
         params = self._params
         logits_BC = _logits(model, batch)
         losses_B = self._losses(logits_BC, batch)
@@ -79,24 +96,19 @@ class Classification:
             again_BC = _logits(model, batch)
             multi_label = batch.targets.ndim == 2
             apart_B = disagreement(logits_BC, again_BC, multi_label=multi_label)
-            weights_B = row_weights(batch.targets, self._class_weights(logits_BC))
+            weights_B = row_weights(batch.targets, batch.weights_C)
             losses_B = (losses_B + self._losses(again_BC, batch)) / 2 + params.r_drop * weights_B * apart_B
         return losses_B.sum()
 
-    def _losses(self, logits_BC: torch.Tensor, batch: Batch) -> torch.Tensor:
-        weights_C = self._class_weights(logits_BC)
-        losses_B = row_losses(logits_BC, batch.targets, self._params, weights_C)
-        share = self._params.distillation
+    def _losses(self, logits_BC: torch.Tensor, batch: LabelledBatch) -> torch.Tensor:
+        losses_B = row_losses(logits_BC, batch.targets, self._params, batch.weights_C)
+        share, taught_BC = self._params.distillation, batch.teacher_BC
         if share == 0:
             return losses_B
-        assert self._teacher_NC is not None, "whoever asks for distillation brings the teacher's logits"
-        teacher_BC = torch.from_numpy(self._teacher_NC[batch.rows]).to(logits_BC.device)
+        assert taught_BC is not None, "whoever asks for distillation brings the teacher's logits"
         multi_label = batch.targets.ndim == 2
-        soft_B = distillation_loss(logits_BC, teacher_BC, self._params.temperature, multi_label=multi_label)
-        return (1 - share) * losses_B + share * row_weights(batch.targets, weights_C) * soft_B
-
-    def _class_weights(self, logits_BC: torch.Tensor) -> torch.Tensor | None:
-        return None if self._weights_C is None else self._weights_C.to(logits_BC.device)
+        soft_B = distillation_loss(logits_BC, taught_BC, self._params.temperature, multi_label=multi_label)
+        return (1 - share) * losses_B + share * row_weights(batch.targets, batch.weights_C) * soft_B
 
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Return loss (plain cross-entropy, in nats), accuracy (of all labels of a row) and macro-F1."""
@@ -135,17 +147,16 @@ def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int, coll
     return world.total(logits_NC)
 
 
-def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> Batch:
+def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> LabelledBatch:
     labels = torch.from_numpy(split.labels[rows])  # fancy indexing copies: writable
-    return Batch(
+    return LabelledBatch(
         inputs=collate(split, split.sequences(rows)),
         targets=labels.float() if labels.ndim == 2 else labels,
         windows_B=windows(split, rows),
-        rows=rows,
     )
 
 
-def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+def _logits(model: PreTrainedModel, batch: LabelledBatch) -> torch.Tensor:
     with autocast(model.device):
         logits_SC: torch.Tensor = model(**batch.inputs).logits
     return pool(logits_SC.float(), batch.windows_B)

@@ -3,7 +3,8 @@
 It is told where the texts lie by keywords of the model's forward pass: `cu_seqlens`, `longest` and `runs`
 (see `unpadded.unpad`). Without them it is `sdpa` with a padding mask, so that the model also takes padded
 batches.
-Attention weights are dropped out, but not by the CUDA kernel of half precision, which cannot.
+Attention weights are dropped out, but not in half precision where a text has more than 128 tokens, or heads
+have an odd width: that CUDA kernel cannot.
 
 Shape suffixes: S texts, T tokens of all texts, N texts of a run (neighbours of one length), L tokens of each
 of them, A attention heads, D width of a head.
@@ -19,6 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from bertline.modeling.short_attention import attend_short, fits
 
 NAME = "bertline_packed"
 
@@ -70,9 +73,11 @@ def attend(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    q_TAD, k_TAD, v_TAD = (states.transpose(1, 2)[0] for states in (query, key, value))
+    q_TAD, k_TAD, v_TAD = (states.transpose(1, 2).squeeze(0) for states in (query, key, value))
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
-    if _has_kernel(query):
+    if fits(query, longest):
+        output_TAD = attend_short(q_TAD, k_TAD, v_TAD, cu_seqlens, longest, scale, sliding_window, dropout)
+    elif has_kernel(query.device, query.shape[3], query.dtype):
         output_TAD = attend_by_kernel(q_TAD, k_TAD, v_TAD, cu_seqlens, longest, scale, sliding_window)
     else:
         assert runs is not None, "`unpad` gives both"
@@ -106,12 +111,13 @@ def _attend_by_runs(
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
-def _has_kernel(query: Tensor) -> bool:
+def has_kernel(device: torch.device, width: int, dtype: torch.dtype = torch.bfloat16) -> bool:
+    """Say whether one kernel attends within all texts, for heads of `width`."""
     return (
-        query.is_cuda
-        and query.dtype in {torch.float16, torch.bfloat16}
-        and query.shape[3] % 8 == 0
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+        device.type == "cuda"
+        and dtype in {torch.float16, torch.bfloat16}
+        and width % 8 == 0
+        and torch.cuda.get_device_capability(device) >= (8, 0)
     )
 
 
@@ -124,7 +130,7 @@ def attend_by_kernel(
     scale: float,
     window: int | None,
 ) -> Tensor:
-    """Attend by one FlashAttention call for all texts, in half precision and with no dropout.
+    """Attend by one FlashAttention call for all texts, long ones too, in half precision and with no dropout.
 
     Its first versions took neither a scale nor a window: both are passed only where they change something.
     """

@@ -33,6 +33,7 @@ from bertline.modeling.next_sentence import SpanPairs
 from bertline.modeling.strategies import parameter_groups
 from bertline.modeling.token_kinds import TokenKinds
 from bertline.modeling.tokens import Tokens
+from bertline.modeling.unpadded import round_up
 from bertline.params.adapt import Params
 
 VALIDATION = 0  # an epoch that no training has: the mask is the same whenever validation is scored
@@ -42,21 +43,14 @@ VALIDATION = 0  # an epoch that no training has: the mask is the same whenever v
 class MaskedBatch(Batch):
     """What of a batch is to be predicted.
 
-    `targets` int64 [M]: the hidden tokens. `places_M` int64: where they stand along the flattened states.
-    `masked_S` int64: how many each sequence has. `next_S` int64: NEXT, RANDOM or IGNORED.
+    `targets` int64 [M]: the hidden tokens; IGNORED where they are filled up. `places_M` int64: where they
+    stand along the flattened states. `masked_S` int64: how many each sequence has. `next_S` int64: NEXT,
+    RANDOM or IGNORED.
     """
 
     places_M: torch.Tensor
     masked_S: torch.Tensor
     next_S: torch.Tensor
-
-    def to(self, device: torch.device) -> "MaskedBatch":
-        """Return the batch on `device`."""
-        names = ("places_M", "masked_S", "next_S")
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
-        batch = super().to(device)
-        assert isinstance(batch, MaskedBatch), "the base class keeps the type"
-        return replace(batch, **moved)
 
 
 class Pretraining:
@@ -122,19 +116,22 @@ class Pretraining:
         hidden_T, targets_T = self._masking(tokens, keys_S)
         masked_T = targets_T != IGNORED
         inputs = self._collate(replace(tokens, input_ids=hidden_T), np.arange(len(rows)))
-        place_T = _places(inputs, len(hidden_T))
+        targets_M, places_M = targets_T[masked_T], _places(inputs, len(hidden_T))[masked_T]
+        if "tail" in inputs:
+            missing = round_up(len(targets_M)) - len(targets_M)
+            targets_M = np.pad(targets_M, (0, missing), constant_values=IGNORED)
+            places_M = np.pad(places_M, (0, missing))
         return MaskedBatch(
             inputs=inputs,
-            targets=torch.from_numpy(targets_T[masked_T]),
-            rows=rows,
-            places_M=torch.from_numpy(place_T[masked_T]),
+            targets=torch.from_numpy(targets_M),
+            places_M=torch.from_numpy(places_M),
             masked_S=torch.from_numpy(np.add.reduceat(masked_T, tokens.offsets[:-1], dtype=np.int64)),
             next_S=torch.from_numpy(next_S),
         )
 
     def weight(self, batch: Batch) -> float:
         """Return the number of masked tokens of `batch`."""
-        return len(batch.targets) or 1e-9  # a pair cut short may have none; a batch of such has no loss
+        return _masked(batch) or 1e-9  # a pair cut short may have none; a batch of such has no loss
 
     def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         """Return the loss summed over masked tokens."""
@@ -157,7 +154,7 @@ class Pretraining:
             logits_MV, next_logits = _logits(model, batch)
             loss = cross_entropy(logits_MV, batch.targets, reduction="sum").item()
             right = (logits_MV.argmax(1) == batch.targets).sum().item()
-            sums[:3] += counts * np.array([loss, right, len(batch.targets)])
+            sums[:3] += counts * np.array([loss, right, _masked(batch)])
             if next_logits is not None:
                 next_loss = (_next_losses(next_logits, batch) * batch.masked_S).sum().item()
                 right = (next_logits.argmax(1) == batch.next_S).sum().item()
@@ -177,6 +174,10 @@ def _predictable(tokens: Tokens, kinds: TokenKinds) -> np.ndarray:
     if not len(found):
         raise ValueError("adapt: the texts have no token that the vocabulary knows; set tokenize.vocabulary")
     return found
+
+
+def _masked(batch: Batch) -> int:
+    return int((batch.targets != IGNORED).sum())
 
 
 def _places(inputs: dict[str, Any], tokens: int) -> np.ndarray:

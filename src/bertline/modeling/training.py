@@ -6,9 +6,8 @@ interrupted or not. Does not know what is learnt (that is the task's), write rep
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from bertline.modeling.distributed import Spread, World, as_sharded, unsharded
 from bertline.modeling.draws import keys
 from bertline.modeling.history import Epoch, History, Step, best_epoch, epoch_loss, has_stalled, pack, unpack
 from bertline.modeling.memory import Room, memory_errors
+from bertline.modeling.recording import Recorder
 from bertline.modeling.schedules import learning_rate, steps_of
 from bertline.params.training import Training
 
@@ -107,7 +107,12 @@ class _Run:
             compile_layers(self.model)
         # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
         groups = task.parameter_groups(self.model)
-        self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
+        self.recorder = Recorder.of(self.model, params, self.world)
+        recorded = self.recorder is not None
+        self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True, capturable=recorded)
+        if recorded:  # a number would be recorded with the step
+            for group in self.optimizer.param_groups:
+                group["lr"] = torch.tensor(params.learning_rate, device=self.model.device)
         self.average = None if params.averaging is None else Average(self.model, params.averaging)
         self.room = Room((params.micro_batch or params.batch_size) * self.world.size)
         self.history: History = []
@@ -122,18 +127,17 @@ class _Run:
         self.step += 1
         rate = learning_rate(self.step, steps, self.params)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        total = self._gradients(rows, epoch)
-        norm = unsharded(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm))
-        own, slope = torch.stack([total, norm]).tolist()  # the only wait for a GPU in a step
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate * group["scale"])
+            else:
+                group["lr"] = rate * group["scale"]
+        own, slope = self._descend(rows, epoch).tolist()  # the only wait for a GPU in a step
         loss = self.world.total(own)
         if not math.isfinite(loss + slope):
             raise TrainingDivergedError(
                 f"the loss is {loss:g} and the norm of its gradients {slope:g} at step {self.step}; lower "
                 f"learning_rate ({self.params.learning_rate:g}) or raise warmup ({self.params.warmup:g})"
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.step)
         done = Step(
@@ -145,6 +149,36 @@ class _Run:
         )
         self.history.append(done)
         return done
+
+    def _descend(self, rows: np.ndarray, epoch: int) -> torch.Tensor:
+        """Move the weights, and return the loss and the norm of its gradients, [2]."""
+        if self.recorder is not None and len(rows) <= self.room.rows:
+            batch = self.task.batch(rows, epoch)
+            if self.recorder.has_met(batch):  # and what it needs is there: memory, kernels, moments
+                return self.recorder.replay(batch, self.task.weight(batch), self._whole)
+        return self._update(self._gradients(rows, epoch))
+
+    def _whole(self, batch: Batch, total: torch.Tensor) -> torch.Tensor:
+        """Do with a batch on the device what `_descend` does, with no word to or from the CPU."""
+        return self._update(self.spread.backward(self._mean_loss(batch, 1.0, total), last=True))
+
+    def _mean_loss(
+        self, batch: Batch, counts: float, total: torch.Tensor
+    ) -> Callable[[PreTrainedModel], torch.Tensor]:
+        def loss(model: PreTrainedModel) -> torch.Tensor:
+            return self.task.loss(model, batch.to(model.device)) * counts / total
+
+        return loss
+
+    def _update(self, loss: torch.Tensor) -> torch.Tensor:
+        """Move the weights down the gradients, unless those or the loss are not numbers."""
+        norm = unsharded(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm))
+        outcome = torch.stack([loss, norm])
+        # As torch's own GradScaler tells AdamW to leave weights and moments as they are.
+        self.optimizer.found_inf = (~outcome.isfinite().all()).float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return outcome
 
     def _gradients(self, rows: np.ndarray, epoch: int) -> torch.Tensor:
         """Leave the gradients of the mean loss of `rows`, and return the part of it that is computed here.
@@ -158,14 +192,11 @@ class _Run:
             _set_random_state(random)
             shares = [self.world.share(part) for part in in_parts]
             batches = [(self.task.batch(own, epoch), counts) for own, counts in shares]
-            total = self.world.total(sum(self.task.weight(batch) * counts for batch, counts in batches))
-
-            def loss(model: PreTrainedModel, batch: Batch, counts: float) -> torch.Tensor:
-                return self.task.loss(model, batch.to(model.device)) * counts / total
-
+            weight = self.world.total(sum(self.task.weight(batch) * counts for batch, counts in batches))
+            total = torch.tensor(weight, dtype=torch.float32, device=self.model.device)
             last = len(batches) - 1
             losses = [
-                self.spread.backward(partial(loss, batch=batch, counts=counts), last=i == last)
+                self.spread.backward(self._mean_loss(batch, counts, total), last=i == last)
                 for i, (batch, counts) in enumerate(batches)
             ]
             return torch.stack(losses).sum()

@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from bertline.modeling.packed_attention import NAME, Runs, register
+from bertline.modeling.packed_attention import NAME, Runs, has_kernel, register
 
 TOLERANCE = 1e-4
 """Largest difference from the padded outputs, as a share of the largest of them, that counts as rounding."""
@@ -33,30 +33,63 @@ Pool = Callable[[Tensor, Tensor], Tensor]
 
 
 def unpad(
-    sequences: list[np.ndarray], type_ids: list[np.ndarray] | None, config: PretrainedConfig
+    sequences: list[np.ndarray],
+    type_ids: list[np.ndarray] | None,
+    config: PretrainedConfig,
+    *,
+    filled: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of a forward pass over some texts' tokens, for a model that `enable` accepted.
 
     Beside ids, positions and, if the encoder learnt them, types, all int64 [1, T], they are `cu_seqlens`
     int32 [S + 1], cumulative lengths, and `longest`, both for kernels, and `runs`, the lengths as plain
     numbers for the CPU, where every run of one length is a call per layer: sort texts by length.
+
+    `filled` is for steps that are recorded for batches of one shape (`recording`): T is rounded up to one of
+    a few sizes, `longest` too, by some `tail` texts of padding behind the others, of which nothing is said.
     """
+    tail: list[int] = []
+    if filled:
+        bound, tail = _tail([len(sequence) for sequence in sequences])
+        sequences = [*sequences, *(np.full(length, config.pad_token_id or 0) for length in tail)]
+        type_ids = None if type_ids is None else [*type_ids, *(np.zeros(length) for length in tail)]
     lengths = [len(sequence) for sequence in sequences]
     cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
 
     def row(values_T: np.ndarray) -> Tensor:
         return torch.from_numpy(values_T.astype(np.int64))[None]
 
-    inputs = {
+    inputs: dict[str, Any] = {
         "input_ids": row(np.concatenate(sequences)),
         "position_ids": row(np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)),
         "cu_seqlens": torch.from_numpy(cu_seqlens.astype(np.int32)),
-        "longest": max(lengths),
-        "runs": Runs(tuple((len(list(run)), length) for length, run in groupby(lengths))),
+        "longest": bound if filled else max(lengths),
+        "runs": Runs(tuple((len(list(run)), length) for length, run in groupby(lengths) if length)),
     }
+    if filled:
+        inputs["position_ids"][:, cu_seqlens[-1] - sum(tail) :] = 0  # may be more than the encoder knows
+        inputs["tail"] = len(tail)
     if type_ids is not None and getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = row(np.concatenate(type_ids))
     return inputs
+
+
+def round_up(size: int) -> int:
+    """Return `size` or up to an eighth (or 128) more: one of eight sizes from a power of two to the next."""
+    return -(-size // _step(size)) * _step(size)
+
+
+def _step(size: int) -> int:
+    return max(128, 1 << max(0, size.bit_length() - 4))
+
+
+def _tail(lengths: list[int]) -> tuple[int, list[int]]:
+    """Return a bound of the lengths, and those of texts that fill a batch up; as many for all of its size."""
+    longest, size = max(lengths), round_up(sum(lengths))
+    bound = max(16, 1 << (longest - 1).bit_length()) if longest <= 128 else -(-longest // 128) * 128
+    texts = -(-_step(size) // bound)
+    missing = size - sum(lengths)
+    return bound, [min(bound, max(0, missing - i * bound)) for i in range(texts)]
 
 
 def is_enabled(model: PreTrainedModel) -> bool:
@@ -116,6 +149,19 @@ def _remove(handles: list[RemovableHandle]) -> None:
         handle.remove()
 
 
+def can_fill(model: PreTrainedModel) -> bool:
+    """Say whether the same kernels run all batches of one shape through `model`, where it is."""
+    config = model.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return is_enabled(model) and has_kernel(model.device, width)
+
+
+def _texts(kwargs: dict[str, Any]) -> Tensor | None:
+    """Return the cumulative lengths of the texts in an unpadded batch, without those that fill it up."""
+    cu_seqlens: Tensor | None = kwargs.get("cu_seqlens")
+    return None if cu_seqlens is None else cu_seqlens[: len(cu_seqlens) - kwargs.get("tail", 0)]
+
+
 def _first(states_TH: Tensor, cu_seqlens: Tensor) -> Tensor:
     return states_TH.index_select(0, cu_seqlens[:-1])
 
@@ -128,7 +174,7 @@ def _pool_stack(model: PreTrainedModel, pool: Pool) -> list[RemovableHandle]:
     """Let all that follows the stack of layers see texts of one token: what classifiers read."""
 
     def hook(_module: nn.Module, _args: Any, kwargs: dict[str, Any], output: ModelOutput) -> ModelOutput:
-        if (cu_seqlens := kwargs.get("cu_seqlens")) is not None:
+        if (cu_seqlens := _texts(kwargs)) is not None:
             output["last_hidden_state"] = pool(output[0][0], cu_seqlens)[:, None]
         return output
 
@@ -147,7 +193,7 @@ def _pool_again(model: PreTrainedModel) -> list[RemovableHandle]:
     """Let only the pooler see texts of one token: for pre-training with heads of both kinds."""
 
     def hook(module: nn.Module, _args: Any, kwargs: dict[str, Any], output: ModelOutput) -> ModelOutput:
-        if (cu_seqlens := kwargs.get("cu_seqlens")) is not None:
+        if (cu_seqlens := _texts(kwargs)) is not None:
             pooler: nn.Module = module.get_submodule("pooler")
             output["pooler_output"] = pooler(_first(output[0][0], cu_seqlens)[:, None])
         return output

@@ -26,6 +26,7 @@ class Training:
     patience: int | None
     unpadded: bool
     compile: bool
+    cuda_graphs: bool
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     processes: int
