@@ -192,7 +192,7 @@ def run(contender: Contender, finetune: Finetune, seed: int) -> Result:
         if contender.adapt is not None:
             encoder = pretrain(contender, replace(contender.adapt, seed=seed), encoder, scratch)
         elif manifest.own_tokenizer:  # what `adapt` refuses: embeddings drawn anew and fine-tuned at once
-            encoder = save(contender, load_params(Adapt), encoder, scratch)
+            encoder = save(contender, replace(load_params(Adapt), seed=seed), encoder, scratch)
         params = replace(finetune, seed=seed)
         model = prepare(encoder, manifest, params, torch.device(params.device))
         events = list(fine_tune(model, splits, params, Checkpoints("finetune", scratch / "finetune")))

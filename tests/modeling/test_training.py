@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def test_the_best_epoch_is_kept(
     ]
     logits = torch.from_numpy(predict(model, splits["validation"], 16, collate_padded(model.config)))
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(splits["validation"].labels)).item()
-    assert loss == pytest.approx(min(each.scores["loss"] for each in epochs), rel=1e-5)
+    tolerance = 1e-5 if model.device.type == "cpu" else 2e-2
+    assert loss == pytest.approx(min(each.scores["loss"] for each in epochs), rel=tolerance)
 
 
 def test_predictions_do_not_depend_on_the_batch_size(
@@ -127,6 +129,7 @@ def test_a_diverging_loss_says_what_to_change_and_keeps_the_checkpoint(
 def test_gradients_that_are_no_numbers_spoil_neither_weights_nor_checkpoint(
     tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
 ) -> None:
+    params = partial(params, cuda_graphs=False)  # or the hook would come too late
     whole = run(tiny_encoder, splits, params(), tmp_path / "whole")
     model, scratch = fresh(tiny_encoder, params()), Checkpoints("run", tmp_path / "spoilt")
     before = ""
