@@ -4,7 +4,7 @@ Every contender trains the same encoder on the same rows of the pipeline's own t
 several rounds: batch 32 and AdamW, without evaluation and checkpoints. Prints examples/s and real tokens/s
 (medians), the share of the machine's measured matrix-multiply peak that real tokens account for, and the
 ratios to the textbook loop and to the best of the Trainer's settings (medians over the rounds). Timed is one
-epoch with all that it takes to start, or of several (`--epochs`) the last, which finds everything compiled and
+epoch with all that it takes to start, or of several (`--epochs`) the last, which finds all of it compiled and
 recorded. Needs `make run` first (or `dvc repro`). On a GPU (`--device cuda`) all compute in bf16.
 """
 
@@ -164,6 +164,7 @@ def main() -> None:
                 run(model, clock)
                 if round_ >= warm_ups:
                     seconds[name].append(clock.seconds)
+                print(f"round {round_}, {name}: {clock.seconds:.3f} s", flush=True)
     report(seconds, split, params, model)
 
 

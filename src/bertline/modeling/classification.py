@@ -36,7 +36,7 @@ class LabelledBatch(Batch):
 
 
 class Classification:
-    """The `training.Task` of `finetune`.
+    """The `task.Task` of `finetune`.
 
     Args:
         splits: `train` and `validation`.

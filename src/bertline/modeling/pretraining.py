@@ -54,7 +54,7 @@ class MaskedBatch(Batch):
 
 
 class Pretraining:
-    """The `training.Task` of `adapt`; its rows are the sequences that have anything to predict.
+    """The `task.Task` of `adapt`; its rows are the sequences that have anything to predict.
 
     Args:
         splits: `train` and `validation`; labels are not looked at.
