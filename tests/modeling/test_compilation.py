@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import build
+from kernels import attend_by_mask
 from torch import Tensor
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
@@ -78,16 +79,6 @@ def test_batches_of_all_shapes_share_one_compilation(
     *,
     kernel: bool,
 ) -> None:
-    def attend_by_mask(
-        query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, *_: object
-    ) -> Tensor:
-        """Stands in for the kernel of a GPU: told the same, and nothing else."""
-        assert longest > 0
-        text_T = torch.searchsorted(cu_seqlens, torch.arange(query.shape[0]), right=True)
-        q, k, v = (each.transpose(0, 1) for each in (query, key, value))
-        mask = text_T[:, None] == text_T
-        return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(0, 1)
-
     monkeypatch.setattr(packed_attention, "has_kernel", lambda *_: kernel)
     monkeypatch.setattr(packed_attention, "attend_by_kernel", attend_by_mask)
     settings = params(device="cpu")

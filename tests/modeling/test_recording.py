@@ -1,26 +1,34 @@
-"""Steps that are recorded and replayed on a GPU against steps that are not."""
+"""Steps that are recorded and replayed against steps that are not: on a GPU, and as if on one."""
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from architectures import build
+from kernels import attend_by_mask
 from tiny import TRAINING, save_bert
 from torch import Tensor
 
+from bertline.modeling import batches, classification, packed_attention, recording
 from bertline.modeling.adapting import build_pretraining, build_task
+from bertline.modeling.batches import Batch
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import make_deterministic
 from bertline.modeling.finetuning import fine_tune, prepare
 from bertline.modeling.history import Step
 from bertline.modeling.recording import Recorder
+from bertline.modeling.recording import Step as RecordedStep
+from bertline.modeling.strategies import freeze
 from bertline.modeling.tokens import Manifest, TokenizedSplit
 from bertline.modeling.training import TrainingDivergedError, train
+from bertline.modeling.unpadded import is_enabled
 from bertline.params.adapt import Params as Adapt
 from bertline.params.finetune import Params
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 Splits = dict[str, TokenizedSplit]
 MakeParams = Callable[..., Params]
@@ -41,9 +49,11 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     found: list[None] = []
     replay = Recorder.replay
 
-    def count(*args: object) -> Tensor:
-        found.append(None)
-        return replay(*args)
+    def count(*args: object) -> Tensor | None:
+        outcome = replay(*args)
+        if outcome is not None:
+            found.append(None)
+        return outcome
 
     monkeypatch.setattr(Recorder, "replay", count)
     return found
@@ -67,6 +77,7 @@ def learn(
     return learn
 
 
+@needs_gpu
 @pytest.mark.parametrize(
     "changes",
     [
@@ -91,6 +102,7 @@ def test_recorded_steps_leave_the_bits_of_steps_that_are_not(
     assert all(map(torch.equal, plain, recorded))
 
 
+@needs_gpu
 def test_a_recorded_run_that_is_killed_ends_in_the_same_bits(learn: Learn, replays: list[None]) -> None:
     whole = learn("whole")
     for steps in (13, 24):
@@ -100,6 +112,7 @@ def test_a_recorded_run_that_is_killed_ends_in_the_same_bits(learn: Learn, repla
     assert all(map(torch.equal, whole, continued))
 
 
+@needs_gpu
 @pytest.mark.parametrize("objective", ["mlm", "mlm_nsp"])
 def test_recorded_steps_of_pre_training_leave_the_same_bits(
     tiny_encoder: Path,
@@ -125,8 +138,14 @@ def test_recorded_steps_of_pre_training_leave_the_same_bits(
     assert all(map(torch.equal, *ends))
 
 
+@needs_gpu
 def test_a_recorded_step_that_diverges_leaves_the_weights_as_they_were(
-    tiny_encoder: Path, splits: Splits, manifest: Manifest, params: MakeParams, tmp_path: Path
+    tiny_encoder: Path,
+    splits: Splits,
+    manifest: Manifest,
+    params: MakeParams,
+    tmp_path: Path,
+    replays: list[None],
 ) -> None:
     settings = params(device="cuda", epochs=3)
     model = prepare(tiny_encoder, manifest, settings, CUDA)
@@ -135,10 +154,12 @@ def test_a_recorded_step_that_diverges_leaves_the_weights_as_they_were(
         for event in run:
             if isinstance(event, Step) and event.step == 34:
                 model.classifier.bias.detach().fill_(float("inf"))
-                before = [each.detach().clone() for each in model.parameters()]
+                before, replayed = [each.detach().clone() for each in model.parameters()], len(replays)
+    assert len(replays) == replayed + 1
     assert all(map(torch.equal, before, model.parameters()))
 
 
+@needs_gpu
 def test_a_batch_that_does_not_fit_a_gpu_is_computed_in_parts(
     splits: Splits, manifest: Manifest, params: MakeParams, tmp_path: Path
 ) -> None:
@@ -166,6 +187,118 @@ def test_a_batch_that_does_not_fit_a_gpu_is_computed_in_parts(
     np.testing.assert_allclose(halved[0].loss, whole[0].loss, rtol=0.02)
 
 
+@needs_gpu
 def test_steps_of_padded_batches_are_not_recorded(learn: Learn, replays: list[None]) -> None:
     learn("padded", unpadded=False)
     assert not replays
+
+
+class Again:
+    """Stands in for a CUDA graph: computes what was recorded with what stands in its memory by now."""
+
+    busy = False
+
+    def __init__(self, batch: Batch, total: Tensor, step: RecordedStep) -> None:
+        self._batch, self._total, self._step = batch, total, step
+        self.outcome = torch.zeros(2)
+
+    def replay(self) -> None:
+        Again.busy = True
+        self.outcome.copy_(self._step(self._batch, self._total))
+        Again.busy = False
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(self: Recorder, batch: Batch, step: RecordedStep) -> object:
+        kept, total = copy.deepcopy(batch), torch.ones(())
+        again = Again(kept, total, step)
+        return recording._Recorded(again, kept, total, again.outcome)
+
+    for module in (batches, recording):
+        monkeypatch.setattr(module, "can_fill", is_enabled)
+    monkeypatch.setattr(recording.Recorder, "_record", record)
+    monkeypatch.setattr(recording.Recorder, "_has_memory", lambda _: True)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(packed_attention, "has_kernel", lambda *what: what[2] == torch.bfloat16)
+    monkeypatch.setattr(packed_attention, "attend_by_kernel", attend_by_mask)
+    monkeypatch.setattr(classification, "autocast", lambda _: torch.autocast("cpu", torch.bfloat16))
+
+
+KINDS: dict[str, dict[str, object]] = {
+    "bert": {},
+    "roberta": {},
+    "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2, "classifier_pooling": "mean"},
+    "eurobert": {"num_key_value_heads": 1, "classifier_pooling": "bos"},  # has queries in full precision
+    "nomic_bert": {},  # likewise
+}
+EVERYTHING = {
+    "r_drop": 1.0,
+    "class_weights": "balanced",
+    "loss": "focal",
+    "averaging": 0.9,
+    "distillation": 0.5,
+    "unfreeze_epochs": 2,
+    "layer_decay": 0.9,
+}
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        *((kind, {}) for kind in KINDS),
+        ("bert", EVERYTHING),
+        ("bert", {"frozen_layers": 1, "cache_activations": True}),
+    ],
+)
+def test_nothing_of_the_batch_that_was_recorded_is_left_in_replays(
+    splits: Splits,
+    params: MakeParams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    replays: list[None],
+    kind: str,
+    changes: dict[str, object],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    taught = np.eye(3, dtype=np.float32)[splits["train"].labels] if "distillation" in changes else None
+
+    def losses(name: str, **more: object) -> list[float]:
+        settings = params(device="cpu", epochs=3, **changes, **more)
+        make_deterministic(1, 1)
+        model = build(kind, dropout=False, **KINDS[kind])
+        freeze(model, settings.frozen_layers)
+        events = fine_tune(model, splits, settings, Checkpoints("run", tmp_path / name), taught)
+        return [event.loss for event in events if isinstance(event, Step)]
+
+    expected = losses("plain", cuda_graphs=False)
+    assert not replays
+    assert losses("recorded") == expected
+    assert len(replays) > 10
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_when_memory_runs_out_recorded_steps_are_forgotten_before_batches_are_cut(
+    tiny_encoder: Path,
+    splits: Splits,
+    manifest: Manifest,
+    params: MakeParams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    replays: list[None],
+) -> None:
+    monkeypatch.setattr(recording, "SHAPES", 1)  # so that there are other steps, too
+    settings = params(device="cpu", epochs=3)
+    model = prepare(tiny_encoder, manifest, settings, torch.device("cpu"))
+    seen = []
+
+    def run_out(*_: object) -> None:
+        if len(replays) > 10 and model.training and not Again.busy and not seen:
+            seen.append(len(replays))
+            raise MemoryError
+
+    model.register_forward_pre_hook(run_out)
+    events = list(fine_tune(model, splits, settings, Checkpoints("run", tmp_path)))
+    assert seen == [len(replays)]
+    assert {event.micro_batch for event in events if isinstance(event, Step)} == {8}

@@ -97,7 +97,7 @@ def collate_unpadded(model: PreTrainedModel) -> Collate:
 
     def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
         types = None if tokens.type_ids is None else _cut(tokens.type_ids, tokens, sequences)
-        filled = can_fill(model)  # once it is on a GPU
+        filled = can_fill(model)  # wherever it runs by then; also if nothing is recorded: bits are the same
         return unpad(_cut(tokens.input_ids, tokens, sequences), types, model.config, filled=filled)
 
     return collate

@@ -28,20 +28,23 @@ class Descent:
         self.model = self.spread.model
         if params.compile:
             compile_layers(self.model)
-        self.room = Room((params.micro_batch or params.batch_size) * world.size)
         self._recorder = Recorder.of(self.model, params, world)
-        recorded = self._recorder is not None
+        rows = (params.micro_batch or params.batch_size) * world.size
+        self.room = Room(rows, self._recorder.give_up) if self._recorder else Room(rows)
         # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
-        groups = task.parameter_groups(self.model)
-        self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True, capturable=recorded)
-        if recorded:  # a number would be recorded with the step
+        groups, on_gpu = (
+            task.parameter_groups(self.model),
+            self.model.device.type == "cuda" and world.size == 1,
+        )
+        self.optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True, capturable=on_gpu)
+        if on_gpu:  # a number would be recorded with the step, and round otherwise in steps that are not
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(params.learning_rate, device=self.model.device)
 
     def step(self, rows: np.ndarray, epoch: int, rate: float) -> tuple[float, float]:
         """Move the weights at a learning rate; return the loss of `rows` and the norm of its gradients.
 
-        Where either is not a number, weights and moments stay as they were.
+        Where either is not a number here, in this process, weights and moments stay as they were.
         """
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
@@ -55,8 +58,9 @@ class Descent:
         """Move the weights, and return the loss and the norm of its gradients, [2]."""
         if self._recorder is not None and len(rows) <= self.room.rows:
             batch = self._task.batch(rows, epoch)
-            if self._recorder.has_met(batch):  # and what it needs is there: memory, kernels, moments
-                return self._recorder.replay(batch, self._task.weight(batch), self._whole)
+            outcome = self._recorder.replay(batch, self._task.weight(batch), self._whole)
+            if outcome is not None:
+                return outcome
         return self._update(self._gradients(rows, epoch))
 
     def _whole(self, batch: Batch, total: torch.Tensor) -> torch.Tensor:

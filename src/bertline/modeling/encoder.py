@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from bertline.modeling import short_attention
 from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.disk import disk_errors
 
@@ -153,13 +154,13 @@ def make_deterministic(seed: int, threads: int) -> None:
 
 def runtime(device: torch.device) -> dict[str, str | int]:
     """Return what, besides data, code and parameters, decides the bits of a training run."""
-    hardware = (
-        torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    )
-    return {
+    on_gpu = device.type == "cuda"
+    hardware = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
+    facts: dict[str, str | int] = {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "device": device.type,
         "hardware": hardware,
         "threads": torch.get_num_threads(),
     }
+    return facts | ({"short_attention": short_attention.is_available()} if on_gpu else {})

@@ -55,10 +55,14 @@ def memory_errors() -> Iterator[None]:
 
 
 class Room:
-    """Rows that are computed at once, at most; `rows` falls by halves and never grows again."""
+    """Rows that are computed at once, at most; `rows` falls by halves and never grows again.
 
-    def __init__(self, rows: int) -> None:
+    `release` gives back memory that can be done without, and says whether there was any: it is asked first.
+    """
+
+    def __init__(self, rows: int, release: Callable[[], bool] = lambda: False) -> None:
         self.rows = rows
+        self._release = release
 
     def fit(self, rows: np.ndarray, compute: Callable[[list[np.ndarray]], Result]) -> Result:
         """Return what `compute` makes of `rows` [B] in parts that fit: it is called anew with smaller ones.
@@ -73,7 +77,8 @@ class Room:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).partition("\n")[0]
-            self._shrink(len(rows), reason)  # out here, where no error holds on to the tensors of its frames
+            if not self._release():  # out here, where no error holds on to the tensors of its frames
+                self._shrink(len(rows), reason)
 
     def _shrink(self, asked: int, reason: str) -> None:
         tried, processes = min(self.rows, asked), World.current().size

@@ -3,8 +3,8 @@
 It is told where the texts lie by keywords of the model's forward pass: `cu_seqlens`, `longest` and `runs`
 (see `unpadded.unpad`). Without them it is `sdpa` with a padding mask, so that the model also takes padded
 batches.
-Attention weights are dropped out, but not in half precision where a text has more than 128 tokens, or heads
-have an odd width: that CUDA kernel cannot.
+Attention weights are dropped out, but not in half precision where `short_attention` does not take a batch:
+torch's own kernel for texts of all lengths cannot.
 
 Shape suffixes: S texts, T tokens of all texts, N texts of a run (neighbours of one length), L tokens of each
 of them, A attention heads, D width of a head.
@@ -70,6 +70,7 @@ def attend(
         mask = _band(query, sliding_window) if attention_mask is None else attention_mask
         kwargs |= {"scaling": scaling, "dropout": dropout}
         return sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0], None
+    query, key = query.to(value.dtype), key.to(value.dtype)  # some encoders rotate them in full precision
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -99,6 +100,8 @@ def _attend_by_runs(
     q_TAD: Tensor, k_TAD: Tensor, v_TAD: Tensor, runs: Runs, scale: float, window: int | None, dropout: float
 ) -> Tensor:
     """Attend by one call for each run, whose texts are a batch as they lie."""
+    if q_TAD.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("these lengths would be recorded for other batches")
     sizes = [texts * length for texts, length in runs.shapes]
     outputs = []
     for run, *parts in zip(runs.shapes, *(torch.split(x, sizes) for x in (q_TAD, k_TAD, v_TAD)), strict=True):

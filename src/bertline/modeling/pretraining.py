@@ -118,7 +118,7 @@ class Pretraining:
         inputs = self._collate(replace(tokens, input_ids=hidden_T), np.arange(len(rows)))
         targets_M, places_M = targets_T[masked_T], _places(inputs, len(hidden_T))[masked_T]
         if "tail" in inputs:
-            missing = round_up(len(targets_M)) - len(targets_M)
+            missing = round_up(len(targets_M), least=32) - len(targets_M)
             targets_M = np.pad(targets_M, (0, missing), constant_values=IGNORED)
             places_M = np.pad(places_M, (0, missing))
         return MaskedBatch(

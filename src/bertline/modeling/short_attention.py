@@ -10,6 +10,8 @@ Shape suffixes: S texts, T tokens of all texts, A attention heads, D width of a 
 a program's text and what fills its block up: BLOCK of them; WIDTH is D.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any, no_type_check
 
@@ -31,16 +33,23 @@ WARPS = {16: 1, 32: 2, 64: 4, 128: 8}
 """Of a program, by its BLOCK."""
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def is_available() -> bool:
+    """Say whether Triton is here, and the C compiler that it needs for the first launch of a kernel."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return triton is not None and compiler is not None
+
+
 def fits(query: Tensor, longest: int) -> bool:
     """Say whether `attend_short` takes queries like these [..., D], of texts of `longest` tokens at most."""
     return (
-        triton is not None
-        and query.is_cuda
+        query.is_cuda
         and query.dtype in {torch.float16, torch.bfloat16}
         and query.shape[-1] in WIDTHS
         and longest <= MAX_LENGTH
         and longest * query.shape[-1] <= MAX_LENGTH * 64  # 80 KiB of SRAM; consumers' GPUs have 99
         and torch.cuda.get_device_capability(query.device) >= (8, 0)
+        and is_available()
     )
 
 

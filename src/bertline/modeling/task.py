@@ -34,7 +34,10 @@ class Task(Protocol):
         """Return what a batch counts in a mean: its rows, say, or its masked tokens."""
 
     def loss(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-        """Return the loss summed, not averaged, over what `weight` counts."""
+        """Return the loss summed, not averaged, over what `weight` counts.
+
+        All that differs from step to step comes with `batch`: on a GPU the computation is recorded.
+        """
 
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Return scores on the validation split, among them `select_by`."""

@@ -28,6 +28,9 @@ from bertline.modeling.packed_attention import NAME, Runs, has_kernel, register
 TOLERANCE = 1e-4
 """Largest difference from the padded outputs, as a share of the largest of them, that counts as rounding."""
 
+LEAST = 128
+"""Tokens by which the sizes differ, at least, that batches are filled up to."""
+
 Pool = Callable[[Tensor, Tensor], Tensor]
 """Makes one state of each text, [S, H], from those of tokens [T, H] and the cumulative lengths [S + 1]."""
 
@@ -74,20 +77,21 @@ def unpad(
     return inputs
 
 
-def round_up(size: int) -> int:
-    """Return `size` or up to an eighth (or 128) more: one of eight sizes from a power of two to the next."""
-    return -(-size // _step(size)) * _step(size)
+def round_up(size: int, least: int) -> int:
+    """Return `size` or up to an eighth (or `least`) more: one of eight sizes between two powers of two."""
+    step = _step(size, least)
+    return -(-size // step) * step
 
 
-def _step(size: int) -> int:
-    return max(128, 1 << max(0, size.bit_length() - 4))
+def _step(size: int, least: int) -> int:
+    return max(least, 1 << max(0, size.bit_length() - 4))
 
 
 def _tail(lengths: list[int]) -> tuple[int, list[int]]:
     """Return a bound of the lengths, and those of texts that fill a batch up; as many for all of its size."""
-    longest, size = max(lengths), round_up(sum(lengths))
+    longest, size = max(lengths), round_up(sum(lengths), LEAST)
     bound = max(16, 1 << (longest - 1).bit_length()) if longest <= 128 else -(-longest // 128) * 128
-    texts = -(-_step(size) // bound)
+    texts = -(-_step(size, LEAST) // bound)
     missing = size - sum(lengths)
     return bound, [min(bound, max(0, missing - i * bound)) for i in range(texts)]
 
@@ -151,9 +155,11 @@ def _remove(handles: list[RemovableHandle]) -> None:
 
 def can_fill(model: PreTrainedModel) -> bool:
     """Say whether the same kernels run all batches of one shape through `model`, where it is."""
+    if not is_enabled(model):
+        return False
     config = model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return is_enabled(model) and has_kernel(model.device, width)
+    return has_kernel(model.device, width)
 
 
 def _texts(kwargs: dict[str, Any]) -> Tensor | None:

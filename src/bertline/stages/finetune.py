@@ -52,8 +52,8 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
             return
         save_classifier(best.model, tokens, manifest.max_length, model)
         origin = {"weights": manifest.weights, "weights_sha256": manifest.weights_sha256}
-        cut = {name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")}
-        about = json.dumps(origin | cut | facts, indent=2)
+        reading = {name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")}
+        about = json.dumps(origin | reading | facts, indent=2)
         (model / "bertline.json").write_text(about + "\n", encoding="utf-8")
         write_curves(best.events, report)
         write_summary(best.events, params.select_by, report, seed=best.seed)
