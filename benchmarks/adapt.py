@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.training import head
+from benchmarks.contenders import head
 from bertline.modeling.adapted import find_source
 from bertline.modeling.adapting import build_pretraining, build_task
 from bertline.modeling.checkpoints import Checkpoints

@@ -26,7 +26,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from benchmarks.training import TOKENS, Rows
+from benchmarks.contenders import Rows
+from benchmarks.training import TOKENS
 from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import predict
