@@ -56,9 +56,10 @@ class Descent:
 
     def _descend(self, rows: np.ndarray, epoch: int) -> torch.Tensor:
         """Move the weights, and return the loss and the norm of its gradients, [2]."""
-        if self._recorder is not None and len(rows) <= self.room.rows:
+        recorder = self._recorder
+        if recorder is not None and not recorder.given_up and len(rows) <= self.room.rows:
             batch = self._task.batch(rows, epoch)
-            outcome = self._recorder.replay(batch, self._task.weight(batch), self._whole)
+            outcome = recorder.replay(batch, self._task.weight(batch), self._whole)
             if outcome is not None:
                 return outcome
         return self._update(self._gradients(rows, epoch))

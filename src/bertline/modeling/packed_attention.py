@@ -21,7 +21,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from bertline.modeling.short_attention import attend_short, fits
+from bertline.modeling.short_attention import attend_short, fits, is_half_on_gpu
 
 NAME = "bertline_packed"
 
@@ -116,12 +116,7 @@ def _attend_by_runs(
 
 def has_kernel(device: torch.device, width: int, dtype: torch.dtype = torch.bfloat16) -> bool:
     """Say whether one kernel attends within all texts, for heads of `width`."""
-    return (
-        device.type == "cuda"
-        and dtype in {torch.float16, torch.bfloat16}
-        and width % 8 == 0
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-    )
+    return width % 8 == 0 and is_half_on_gpu(device, dtype)
 
 
 def attend_by_kernel(

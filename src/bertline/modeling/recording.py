@@ -42,9 +42,9 @@ class Recorder:
     """The recorded steps of a training; they share memory, so one's outcome is to be read before the next."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
+        self.given_up = False
+        self._device, self._weights = model.device, [*model.parameters()]
         self._met: dict[Hashable, _Recorded | None] = {}
-        self._given_up = False
         self._memory = torch.cuda.graph_pool_handle()
 
     @classmethod
@@ -61,11 +61,10 @@ class Recorder:
         Raises:
             ValueError: the step cannot be recorded: it waits for the GPU, say.
         """
-        key = batch.shape, sum(each.requires_grad for each in self._model.parameters())
-        if key not in self._met and len(self._met) < SHAPES:
-            self._met[key] = None
-            return None
-        if self._given_up or key not in self._met:
+        key = batch.shape, sum(each.requires_grad for each in self._weights)
+        if key not in self._met:
+            if len(self._met) < SHAPES:
+                self._met[key] = None
             return None
         recorded = self._met[key]
         if recorded is None:
@@ -81,21 +80,23 @@ class Recorder:
         return recorded.outcome
 
     def give_up(self) -> bool:
-        """Forget all steps and record no more; say whether that gives back memory."""
+        """Forget all steps, which are not to be replayed from now on; say whether that gives back memory."""
         gives = any(self._met.values())
         self._met.clear()
-        self._given_up = True
+        self.given_up = True
         torch.cuda.empty_cache()
         return gives
 
     def _has_memory(self) -> bool:
         """Say whether what a step takes is there twice: for those recorded, and for others beside them."""
+        if any(self._met.values()):
+            return True
         torch.cuda.empty_cache()
-        free, _ = torch.cuda.mem_get_info(self._model.device)
-        return any(self._met.values()) or free > 2 * torch.cuda.max_memory_allocated(self._model.device)
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return free > 2 * torch.cuda.max_memory_allocated(self._device)
 
     def _record(self, batch: Batch, step: Step) -> _Recorded:
-        moved, total = batch.to(self._model.device), torch.ones((), device=self._model.device)
+        moved, total = batch.to(self._device), torch.ones((), device=self._device)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self._memory):

@@ -33,6 +33,15 @@ WARPS = {16: 1, 32: 2, 64: 4, 128: 8}
 """Of a program, by its BLOCK."""
 
 
+def is_half_on_gpu(device: torch.device, dtype: torch.dtype) -> bool:
+    """Say whether states are in half precision, on a GPU of a generation that has kernels for them."""
+    return (
+        device.type == "cuda"
+        and dtype in {torch.float16, torch.bfloat16}
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_available() -> bool:
     """Say whether Triton is here, and the C compiler that it needs for the first launch of a kernel."""
@@ -43,12 +52,10 @@ def is_available() -> bool:
 def fits(query: Tensor, longest: int) -> bool:
     """Say whether `attend_short` takes queries like these [..., D], of texts of `longest` tokens at most."""
     return (
-        query.is_cuda
-        and query.dtype in {torch.float16, torch.bfloat16}
+        is_half_on_gpu(query.device, query.dtype)
         and query.shape[-1] in WIDTHS
         and longest <= MAX_LENGTH
         and longest * query.shape[-1] <= MAX_LENGTH * 64  # 80 KiB of SRAM; consumers' GPUs have 99
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
         and is_available()
     )
 
