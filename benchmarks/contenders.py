@@ -131,24 +131,43 @@ def trainer(
     collate: object,
     sampling: str,
 ) -> None:
+    use_trainer(
+        model,
+        split,
+        params,
+        collate,
+        Watch(clock),
+        lr_scheduler_type="constant",
+        train_sampling_strategy=sampling,
+        use_cpu=params.device == "cpu",
+        bf16=params.device == "cuda",
+    )
+
+
+def use_trainer(
+    model: PreTrainedModel,
+    split: TokenizedSplit,
+    params: Params,
+    collate: object,
+    watch: TrainerCallback,
+    **settings: object,
+) -> None:
+    """Train with Hugging Face's Trainer, which neither saves nor prints."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
             per_device_train_batch_size=params.batch_size,
             num_train_epochs=params.epochs,
             learning_rate=params.learning_rate,
-            lr_scheduler_type="constant",
-            train_sampling_strategy=sampling,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=params.device == "cpu",
-            bf16=params.device == "cuda",
+            **settings,
         )
         run = Trainer(model=model, args=arguments, train_dataset=Rows(split), data_collator=collate)
         run.remove_callback(PrinterCallback)
-        run.add_callback(Watch(clock))
+        run.add_callback(watch)
         run.train()
 
 

@@ -20,13 +20,10 @@ import torch
 from transformers import (
     AutoTokenizer,
     DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
 
-from benchmarks.contenders import Rows
+from benchmarks.contenders import use_trainer
 from benchmarks.training import TOKENS
 from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
@@ -74,30 +71,20 @@ def trainer(
     model = prepare(encoder, manifest, params, CPU)
     torch.use_deterministic_algorithms(False)  # the Trainer's default
     collate = DataCollatorWithPadding(AutoTokenizer.from_pretrained(encoder))
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            per_device_train_batch_size=params.batch_size,
-            num_train_epochs=params.epochs,
-            learning_rate=params.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=params.warmup,  # a share where it is below 1
-            weight_decay=params.weight_decay,
-            train_sampling_strategy="group_by_length",
-            seed=params.seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-        )
-        clock = Clock(splits["validation"])
-        rows = Rows(splits["train"])
-        run = Trainer(
-            model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]
-        )
-        run.remove_callback(PrinterCallback)
-        run.train()
+    clock = Clock(splits["validation"])
+    use_trainer(
+        model,
+        splits["train"],
+        params,
+        collate,
+        clock,
+        lr_scheduler_type="linear",
+        warmup_steps=params.warmup,  # a share where it is below 1
+        weight_decay=params.weight_decay,
+        train_sampling_strategy="group_by_length",
+        seed=params.seed,
+        use_cpu=True,
+    )
     return clock.points
 
 

@@ -35,6 +35,9 @@ TRAINING = {
 }
 """What `finetune` and `adapt` share, for a tiny model."""
 
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+"""Of a tiny BERT."""
+
 TOPICS = {
     "animal": ["cat", "dog", "horse", "bird", "fish", "sheep"],
     "colour": ["red", "green", "blue", "yellow", "white", "black"],
@@ -80,13 +83,12 @@ def save_tiny_encoder(folder: Path) -> None:
 
 
 def save_bert(folder: Path, **config: float) -> None:
-    """Save a random BERT, of 2 layers and 32 dimensions unless `config` says otherwise; always the same."""
+    """Save a random BERT, of `SIZES` unless `config` says otherwise; always the same."""
     import torch
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(**sizes | config)).save_pretrained(folder)
+    BertModel(BertConfig(**SIZES | config)).save_pretrained(folder)
 
 
 def write_csv(path: Path, rows: list[tuple[str, str]]) -> None:

@@ -7,7 +7,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 SIZES: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("bert", "roberta", "deberta-v2", "modernbert"), SIZE),
+    **dict.fromkeys(("bert", "roberta", "modernbert", "mpnet"), SIZE),
+    "deberta-v2": SIZE | {"relative_attention": True, "norm_rel_ebd": "layer_norm", "position_buckets": 8},
     "electra": SIZE | {"embedding_size": 8},
     "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
 }

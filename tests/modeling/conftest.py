@@ -1,5 +1,6 @@
 """Fixtures of the modeling tests: tokenised splits of a small learnable corpus."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from bertline.modeling.cutting import Cutter, load_tokenizer
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
 from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
 from bertline.modeling.weights import fingerprint
+from bertline.params.adapt import Params as AdaptParams
 from bertline.params.finetune import Params
 
 PARAMS = Params(
@@ -34,6 +36,15 @@ PARAMS = Params(
     cache_activations=False,
     lora_rank=None,
     device="auto",
+)
+ADAPT = AdaptParams(
+    **TRAINING,
+    objective="mlm",
+    masked=0.15,
+    whole_words=False,
+    fresh=False,
+    batch_size=16,
+    device="cpu",
 )
 
 
@@ -68,6 +79,14 @@ def params() -> Callable[..., Params]:
 
 
 @pytest.fixture(scope="session")
+def adapt_params() -> Callable[..., AdaptParams]:
+    def make(**changes: object) -> AdaptParams:
+        return replace(ADAPT, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def manifest(tiny_encoder: Path) -> Manifest:
     return Manifest(
         weights=str(tiny_encoder),
@@ -82,3 +101,14 @@ def manifest(tiny_encoder: Path) -> Manifest:
         multi_label=False,
         classes=CLASSES,
     )
+
+
+@pytest.fixture(scope="session")
+def token_folder(tiny_encoder: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tokens, but for the tokens: manifest and tokenizer."""
+    folder = tmp_path_factory.mktemp("tokens")
+    shutil.copytree(
+        tiny_encoder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model*", "config.json")
+    )
+    manifest.write(folder)
+    return folder

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,21 +26,20 @@ from bertline.params.finetune import Params
 
 MakeParams = Callable[..., Params]
 Splits = dict[str, TokenizedSplit]
-KINDS = sorted(set(SIZES) - {"deberta-v2"})
 
 
 def frozen(kind: str, layers: int, **changes: object) -> PreTrainedModel:
     model = build(kind, **changes)
     with torch.no_grad():
         for parameter in model.parameters():  # else the head of a fresh model drowns all differences
-            parameter.mul_(3 if parameter.ndim == 2 else 1)
+            parameter.mul_((1, 1, 3, 30)[parameter.ndim])
     freeze(model, layers)
     return model.eval()
 
 
 @pytest.mark.parametrize("unpadded", [True, False])
 @pytest.mark.parametrize("layers", [0, 2, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SIZES)
 def test_logits_are_those_of_the_whole_model(
     kind: str, layers: int, unpadded: bool, splits: Splits, params: MakeParams, tmp_path: Path
 ) -> None:
@@ -183,19 +183,44 @@ def test_a_disk_that_runs_full_is_an_error_that_leaves_nothing(
     assert np.array_equal(predict(model, splits["train"], 16, collate), whole)
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("changes", [{}, {"relative_attention": True, "norm_rel_ebd": "layer_norm"}])
-def test_an_encoder_whose_layers_share_something_is_refused(
-    layers: int, changes: dict[str, object], splits: Splits, params: MakeParams, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "layers", "changes"),
+    [
+        ("deberta-v2", 1, {"conv_kernel_size": 3}),  # a convolution reads what the first layer read
+        ("longformer", 0, {"attention_window": [4, 4, 4]}),  # pads what it is given
+        ("rembert", 0, {"input_embedding_size": 8}),  # its embeddings are narrower than its layers
+        ("squeezebert", 2, {"embedding_size": 16}),  # its layers hand on other things
+    ],
+)
+def test_an_encoder_whose_lower_layers_do_not_stand_on_their_own_is_refused(
+    kind: str, layers: int, changes: dict[str, Any], splits: Splits, params: MakeParams, tmp_path: Path
 ) -> None:
-    model = frozen("deberta-v2", layers, **changes)
+    model = frozen(kind, layers, **changes)
     with (
-        pytest.raises(
-            ValueError, match=r"of DebertaV2ForSequenceClassification cannot .*cache_activations: false"
-        ),
+        pytest.raises(ValueError, match=r"the lower layers of .* cannot .*cache_activations: false"),
         cached(model, splits, params(frozen_layers=layers), pick_collate(model, unpadded=True), tmp_path),
     ):
         pass
+
+
+def test_what_does_not_fit_into_memory_at_once_is_cached_in_parts(
+    splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    model = frozen("bert", 2)
+    collate = pick_collate(model, unpadded=False)
+    whole = predict(model, splits["train"], 16, collate)
+    sizes = []
+
+    def at_most_eight(_: object, args: tuple[()], kwargs: dict[str, torch.Tensor]) -> None:
+        sizes.append(len(kwargs["attention_mask"]))
+        if sizes[-1] > 8:
+            raise torch.OutOfMemoryError
+
+    hook = model.register_forward_pre_hook(at_most_eight, with_kwargs=True)
+    with cached(model, splits, params(frozen_layers=2, batch_size=16), collate, tmp_path) as look_up:
+        hook.remove()
+        assert np.abs(predict(model, splits["train"], 16, look_up) - whole).max() < 0.01 * whole.std()
+    assert (max(sizes), sizes[-1] <= 8) == (32, True)
 
 
 def test_weights_that_are_still_trained_are_not_cached(

@@ -12,7 +12,7 @@ from bertline.modeling.batches import collate_padded
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import Classification
 from bertline.modeling.encoder import build_classifier, make_deterministic
-from bertline.modeling.history import Step
+from bertline.modeling.history import Epoch, Step
 from bertline.modeling.tokens import TokenizedSplit
 from bertline.modeling.training import train
 from bertline.params.finetune import Params
@@ -100,6 +100,8 @@ def run(encoder: Path, splits: Splits, params: Params, scratch: Path, stop_after
     task = Classification(splits, params, collate_padded(model.config))
     for event in train(model, task, params, checkpoints):
         if isinstance(event, Step) and event.step == stop_after:
+            break
+        if isinstance(event, Epoch) and event.epoch == params.epochs:  # what ends keeps no checkpoint
             break
     saved = checkpoints.load()
     assert saved is not None

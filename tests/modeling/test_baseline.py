@@ -1,3 +1,5 @@
+import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,50 @@ def test_probabilities_sum_to_one_and_find_the_obvious_class():
     probabilities = fitted.probabilities(NEW)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert [fitted.labels[i] for i in probabilities[:3].argmax(axis=1)] == ["HUM", "LOC", "NUM"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Who wrote «Война и мир» in a 4x4? हिन्दी 한국어 😀", None),  # as scikit-learn has it
+        ("iPhone手机", ["iphone", "手", "机"]),
+        ("a ไม่ b", ["ไ", "ม", "่"]),
+        ("𠮷野家で ok", ["𠮷", "野", "家", "で", "ok"]),
+        ("မသွား សួ", [*"မသွား", *"សួ"]),
+    ],
+)
+def test_where_a_script_has_no_spaces_each_letter_is_a_word(
+    text: str, words: list[str] | None, tmp_path: Path
+):
+    fit_baseline([text, text], ["a", "b"], Params(ngrams=1, regularization=10.0, folds=5)).save(tmp_path)
+    theirs = TfidfVectorizer().fit([text]).vocabulary_
+    assert set(json.loads((tmp_path / "baseline.json").read_text("utf-8"))["vocabulary"]) == set(
+        words or theirs
+    )
+
+
+def test_chinese_is_told_apart_by_its_letters():
+    draw = random.Random(1)
+    filler = [chr(code) for code in range(0x4E00, 0x4E00 + 300)]
+
+    def text(cue: str) -> str:
+        letters = draw.choices(filler, k=15)
+        return "".join([*letters[:7], cue, *letters[7:]])
+
+    labels = ["体育", "财经"] * 100
+    texts = [text({"体育": "足球", "财经": "股票"}[label]) for label in labels]
+    fitted = fit_baseline(texts[:100], labels[:100], PARAMS)
+    answers = [fitted.labels[i] for i in fitted.probabilities(texts[100:]).argmax(axis=1)]
+    assert answers == labels[100:]
+
+
+@pytest.mark.parametrize(("one", "other"), [("😀 👍🏽", "😡"), ("y", "n")])
+def test_texts_without_a_word_are_read_by_their_characters(one: str, other: str, tmp_path: Path):
+    fitted = fit_baseline([one, other] * 5, ["good", "bad"] * 5, PARAMS)
+    assert fitted.probabilities([one, other]).argmax(axis=1).tolist() == [1, 0]
+    fitted.save(tmp_path)
+    loaded = load_baseline(tmp_path)
+    assert loaded.probabilities([one, other]).tobytes() == fitted.probabilities([one, other]).tobytes()
 
 
 def test_longer_ngrams_are_more_terms(tmp_path: Path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import BertConfig
+from transformers import BertConfig, XLNetConfig
 
 from bertline.modeling.batches import collate_padded, pool, sorted_order, training_order, windows
 from bertline.modeling.tokens import Tokens
@@ -44,6 +44,13 @@ def test_padding_is_on_the_right_and_masked() -> None:
     inputs = collate_padded(BertConfig(pad_token_id=9))(tokens, np.array([0, 1]))
     assert inputs["input_ids"].tolist() == [[2, 5, 3], [2, 3, 9]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_padding_is_on_the_left_where_a_head_reads_the_last_token() -> None:
+    tokens = Tokens(input_ids=np.array([2, 5, 3, 2, 3], np.int32), offsets=np.array([0, 3, 5]))
+    inputs = collate_padded(XLNetConfig(pad_token_id=9))(tokens, np.array([0, 1]))
+    assert inputs["input_ids"].tolist() == [[2, 5, 3], [9, 2, 3]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 1], [0, 1, 1]]
 
 
 def test_the_logits_of_a_text_are_the_mean_of_its_windows() -> None:

@@ -38,6 +38,18 @@ def test_what_a_write_left_when_it_was_killed_is_deleted(tmp_path: Path) -> None
     assert [path.name for path in checkpoints.folder.iterdir()] == ["latest.safetensors"]
 
 
+def test_a_training_that_has_ended_keeps_no_more_than_its_end(tmp_path: Path) -> None:
+    checkpoints = Checkpoints("k", tmp_path)
+    checkpoints.save({"a": torch.ones(2)}, {})
+    assert (checkpoints.found, checkpoints.ended) == (True, False)
+    checkpoints.save_end({"b": torch.ones(1)}, {"epochs": 3})
+    checkpoints.save({"a": torch.ones(2)}, {})  # as if it had been killed before this was deleted
+    again = Checkpoints("k", tmp_path)
+    assert (again.found, again.ended) == (True, True)
+    assert [path.name for path in again.folder.iterdir()] == ["ended.safetensors"]
+    assert again.load_end()[1] == {"epochs": 3}
+
+
 def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints("k", tmp_path)
     checkpoints.save({"a": torch.ones(2)}, {"step": 1})
@@ -47,6 +59,15 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded[1] == {"step": 1}
     assert [path.name for path in checkpoints.folder.iterdir()] == ["latest.safetensors"]
+
+
+def test_a_damaged_checkpoint_says_what_to_delete(tmp_path: Path) -> None:
+    checkpoints = Checkpoints("k", tmp_path)
+    checkpoints.save({"a": torch.ones(2)}, {})
+    with (checkpoints.folder / "latest.safetensors").open("r+b") as file:
+        file.truncate(20)
+    with pytest.raises(ValueError, match=r"latest.safetensors is damaged .*; delete .* to start anew"):
+        checkpoints.load()
 
 
 def test_the_key_follows_texts_file_contents_and_code(tmp_path: Path) -> None:

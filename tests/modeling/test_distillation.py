@@ -1,10 +1,12 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny import CLASSES
+from safetensors.torch import load_file, save_file
+from tiny import CLASSES, save_bert
 from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -12,9 +14,10 @@ from transformers import PreTrainedModel
 from bertline.modeling.batches import collate_padded, pick_collate
 from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.classification import predict
+from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.distillation import distillation_loss, load_teacher
 from bertline.modeling.encoder import build_classifier, save_classifier
-from bertline.modeling.finetuning import fine_tune
+from bertline.modeling.finetuning import fine_tune, teach
 from bertline.modeling.tokens import TokenizedSplit
 from bertline.params.finetune import Params
 
@@ -78,6 +81,32 @@ def test_of_two_teachers_none_is_taken(tiny_encoder: Path, tmp_path: Path) -> No
         save_teacher(tiny_encoder, tmp_path / name)
     with pytest.raises(ValueError, match=r"needs one fine-tuned model in .*, which holds 2"):
         load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
+
+
+def test_a_teacher_whose_head_is_not_in_the_file_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    save_teacher(tiny_encoder, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"is not fine-tuned, it has no classifier\.weight"):
+        load_teacher(tmp_path, tiny_encoder, CLASSES, multi_label=False)
+
+
+def test_a_teacher_that_cannot_read_the_texts_says_so(
+    tiny_encoder: Path, splits: Splits, params: MakeParams, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "short")
+    save_bert(
+        tmp_path / "short",
+        vocab_size=len(load_tokenizer(tiny_encoder).get_vocab()),
+        max_position_embeddings=8,
+    )
+    save_teacher(tmp_path / "short", tmp_path / "teacher", CLASSES)
+    teacher = load_teacher(tmp_path / "teacher", tiny_encoder, CLASSES, multi_label=False)
+    with pytest.raises(
+        ValueError, match=r"the teacher reads 8 tokens, but the training split has texts of \d\d"
+    ):
+        teach(teacher, splits["train"], params(), torch.device("cpu"))
 
 
 LOGITS_BC = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]])

@@ -51,7 +51,7 @@ LEARNT = pytest.mark.parametrize("case", CASES)
 
 @pytest.fixture(scope="module")
 def folder(tiny_encoder: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokens, an encoder with dropout and one without."""
+    """Tokens, an encoder with dropout, and one without."""
     folder = tmp_path_factory.mktemp("distributed")
     rows = make_texts(131)
     cutter = Cutter(tiny_encoder, max_length=32, long_texts="head", stride=0)
@@ -69,10 +69,21 @@ def folder(tiny_encoder: Path, manifest: Manifest, tmp_path_factory: pytest.Temp
 
 
 def training(
-    name: str, make: MakeParams, *accident: int | str, encoder: str = "dropout", **changes: Any
+    name: str,
+    make: MakeParams,
+    *accident: int | str,
+    encoder: str = "dropout",
+    room: dict[str, int] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     params = make(**{**SETTINGS, "processes": 2, **changes})
-    return {"name": name, "encoder": encoder, "params": asdict(params), "accident": accident}
+    return {
+        "name": name,
+        "encoder": encoder,
+        "params": asdict(params),
+        "accident": accident,
+        "room": room or {},
+    }
 
 
 def start(folder: Path, *trainings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -114,7 +125,7 @@ def together(folder: Path, params: MakeParams) -> Path:
         for case, changes in [*CASES.items()]
     ]
     trainings += [training(f"{sharding}-whole", params, sharding=sharding) for sharding in SHARDINGS]
-    ended = start(folder, *trainings, training("nan", params, 2, 1, "diverges"))
+    ended = start(folder, *trainings, training("nan", params, 2, 1, "diverges", checkpoint_every=1))
     (folder / "stderr").write_text(ended.stderr)
     assert errors(ended) == [
         "error: finetune_all: the loss is nan and the norm of its gradients nan at step 3; "
@@ -157,7 +168,7 @@ def test_the_model_is_a_standard_one(together: Path, sharding: str) -> None:
 
 
 def test_processes_draw_different_dropout(together: Path, alone: Path, params: MakeParams) -> None:
-    latest = load_file(together / "replicate-whole/scratch/run/latest.safetensors")
+    latest = load_file(together / "nan/scratch/run/latest.safetensors")
     assert not latest["random.0.cpu"].equal(latest["random.1.cpu"])
 
 
@@ -187,6 +198,29 @@ def test_a_training_goes_on_in_the_same_bits_however_it_ended(together: Path, pa
         assert losses(cut_out) == losses(whole_out)
         expected = weights(whole_out)
         assert all(each.equal(expected[name]) for name, each in weights(cut_out).items())
+
+
+def test_where_memory_runs_out_all_start_again_with_fewer_texts_at_once(
+    folder: Path, params: MakeParams
+) -> None:
+    knobs = {"encoder": "exact", "batch_size": 32}
+    finetune_one(folder, folder / "roomy", training("roomy", params, processes=1, **knobs))
+    ended = start(
+        folder,
+        training("alone", params, room={"scores": 3}, **knobs),  # which others need not know
+        training("scoring", params, room={"scores": 8}, sharding="shard", **knobs),
+        training("training", params, room={"steps": 4}, sharding="shard", **knobs),
+    )
+    assert (ended.returncode, errors(ended)) == (0, [])
+    restarts = [line for line in ended.stdout.splitlines() if "memory ran out in one of 2 processes" in line]
+    assert [line.split("with ")[1] for line in restarts] == [
+        "8 texts at once in each",
+        "4 texts at once in each",
+    ]
+    for name in ("alone", "scoring", "training"):
+        assert losses(folder / name) == pytest.approx(losses(folder / "roomy"), rel=1e-4)
+    steps = [each for each in json.loads((folder / "alone/events.json").read_text()) if "step" in each]
+    assert {each["micro_batch"] for each in steps} == {32}
 
 
 @pytest.mark.skipif(torch.cuda.device_count() > 1, reason="for machines without two GPUs")

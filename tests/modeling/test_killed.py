@@ -197,7 +197,7 @@ def test_killed_while_it_writes_it_ends_in_the_same_bits_and_leaves_nothing_behi
     assert finish(cut) == whole
     assert sorted(path.name for path in (cut.scratch / "run").iterdir()) == [
         "best.safetensors",
-        "latest.safetensors",
+        "ended.safetensors",
     ]
 
 

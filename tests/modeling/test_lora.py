@@ -155,3 +155,8 @@ def test_a_killed_run_ends_in_the_same_bits(splits: Splits, params: MakeParams, 
 def test_an_encoder_that_shares_its_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="lora_rank: null"):
         lora.add(build("albert", embedding_size=8), 2)
+
+
+def test_a_rank_that_the_maps_do_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="lora_rank is 17; maps of the attention here have rank 16"):
+        lora.add(build(), 17)

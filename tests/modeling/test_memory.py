@@ -22,7 +22,8 @@ from bertline.modeling.classification import predict
 from bertline.modeling.encoder import build_classifier
 from bertline.modeling.finetuning import fine_tune, prepare
 from bertline.modeling.history import Step
-from bertline.modeling.memory import OutOfMemoryError, Room, is_out_of_memory, memory_errors
+from bertline.modeling.memory import Room
+from bertline.modeling.out_of_memory import OutOfMemoryError, is_out_of_memory, memory_errors
 from bertline.modeling.tokens import Manifest, TokenizedSplit
 from bertline.params.finetune import Params
 

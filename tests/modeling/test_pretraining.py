@@ -1,18 +1,18 @@
 """Continued pre-training as a whole, on texts in which every word says much of the others."""
 
-import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from tiny import FILLERS, TOPICS, TRAINING
+from tiny import FILLERS, SIZES, TOPICS
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DistilBertConfig,
@@ -28,20 +28,11 @@ from bertline.modeling.checkpoints import Checkpoints
 from bertline.modeling.encoder import make_deterministic, save_classifier
 from bertline.modeling.history import Epoch, Step
 from bertline.modeling.pretraining import Pretraining
-from bertline.modeling.tokens import Manifest, TokenizedSplit
+from bertline.modeling.tokens import TokenizedSplit
 from bertline.modeling.training import train
 from bertline.params.adapt import Params
 
 Splits = dict[str, TokenizedSplit]
-PARAMS = Params(
-    **TRAINING,
-    objective="mlm",
-    masked=0.15,
-    whole_words=False,
-    fresh=False,
-    batch_size=16,
-    device="cpu",
-)
 
 
 class Killed(BaseException):
@@ -51,6 +42,7 @@ class Killed(BaseException):
 class Learner(NamedTuple):
     model: PreTrainedModel
     task: Pretraining
+    params: Params
 
 
 def echoes(count: int, seed: int) -> list[tuple[str, str]]:
@@ -77,33 +69,23 @@ def corpus(tokenized: Callable[..., TokenizedSplit]) -> Splits:
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_encoder: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of tokens, but for the tokens: manifest and tokenizer."""
-    folder = tmp_path_factory.mktemp("tokens")
-    shutil.copytree(
-        tiny_encoder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model*", "config.json")
-    )
-    manifest.write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def learner(tiny_encoder: Path, folder: Path, corpus: Splits) -> Callable[..., Learner]:
+def learner(
+    tiny_encoder: Path, token_folder: Path, corpus: Splits, adapt_params: Callable[..., Params]
+) -> Callable[..., Learner]:
     def learner(splits: Splits = corpus, *, dropout: bool = True, **knobs: object) -> Learner:
-        params = replace(PARAMS, **knobs)
+        params = adapt_params(**knobs)
         make_deterministic(params.seed, params.threads)
-        model = build_pretraining(tiny_encoder, folder, params)
+        model = build_pretraining(tiny_encoder, token_folder, params)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout) and not dropout:
                 module.p = 0.0
-        return Learner(model, build_task(model, splits, folder, params))
+        return Learner(model, build_task(model, splits, token_folder, params), params)
 
     return learner
 
 
-def fit(learner: Learner, scratch: Path, **knobs: object) -> list[Step | Epoch]:
-    checkpoints = Checkpoints("run", scratch)
-    return list(train(learner.model, learner.task, replace(PARAMS, **knobs), checkpoints))
+def fit(learner: Learner, scratch: Path) -> list[Step | Epoch]:
+    return list(train(*learner, Checkpoints("run", scratch)))
 
 
 def bits(model: PreTrainedModel) -> dict[str, bytes]:
@@ -111,7 +93,7 @@ def bits(model: PreTrainedModel) -> dict[str, bytes]:
 
 
 def test_masked_words_are_learnt(learner: Callable[..., Learner], tmp_path: Path) -> None:
-    events = fit(learner(epochs=10), tmp_path, epochs=10)
+    events = fit(learner(epochs=10), tmp_path)
     scores = [event.scores for event in events if isinstance(event, Epoch)]
     assert scores[-1]["masked_accuracy"] > 0.3  # at best one half, by chance 1 in 30
     assert scores[-1]["perplexity"] < scores[0]["perplexity"] / 2
@@ -121,8 +103,7 @@ def test_next_sentences_are_learnt(
     learner: Callable[..., Learner], tokenized: Callable[..., TokenizedSplit], tmp_path: Path
 ) -> None:
     splits = {"train": tokenized(of_one_topic(600, 0)), "validation": tokenized(of_one_topic(300, 1))}
-    knobs = {"objective": "mlm_nsp", "epochs": 8}
-    events = fit(learner(splits, **knobs), tmp_path, **knobs)
+    events = fit(learner(splits, objective="mlm_nsp", epochs=8), tmp_path)
     scores = [event.scores for event in events if isinstance(event, Epoch)]
     assert scores[-1]["next_sentence_accuracy"] > 0.7  # 0.5 by chance; at best 0.83, as topics recur
 
@@ -133,7 +114,7 @@ def test_next_sentences_are_learnt(
 def test_loss_and_gradients_are_the_same_in_parts(
     learner: Callable[..., Learner], objective: str, micro: int, unpadded: bool
 ) -> None:
-    model, task = learner(objective=objective, dropout=False, unpadded=unpadded)
+    model, task, _ = learner(objective=objective, dropout=False, unpadded=unpadded)
     task.start_epoch(model, 1)
     rows = task.order(1)[0]
 
@@ -152,7 +133,7 @@ def test_loss_and_gradients_are_the_same_in_parts(
 
 @pytest.mark.parametrize("objective", ["mlm", "mlm_nsp"])
 def test_the_loss_is_that_of_transformers(learner: Callable[..., Learner], objective: str) -> None:
-    model, task = learner(objective=objective, dropout=False, unpadded=False)
+    model, task, _ = learner(objective=objective, dropout=False, unpadded=False)
     batch = task.batch(np.array([5]), 1)  # one row: its mean over masked tokens is that of transformers
     labels = torch.full(batch.inputs["input_ids"].shape, -100).flatten()
     labels[batch.places_M] = batch.targets
@@ -166,7 +147,7 @@ def test_unpadded_and_padded_batches_have_the_same_loss(learner: Callable[..., L
     for objective in ("mlm", "mlm_nsp"):
         losses = []
         for unpadded in (True, False):
-            model, task = learner(objective=objective, dropout=False, unpadded=unpadded)
+            model, task, _ = learner(objective=objective, dropout=False, unpadded=unpadded)
             batch = task.batch(np.arange(30), 1)
             assert ("attention_mask" in batch.inputs) == (not unpadded)
             losses.append(task.loss(model.eval(), batch).item())
@@ -176,7 +157,7 @@ def test_unpadded_and_padded_batches_have_the_same_loss(learner: Callable[..., L
 def test_validation_has_the_same_mask_every_time_and_training_another_each_epoch(
     learner: Callable[..., Learner],
 ) -> None:
-    model, task = learner()
+    model, task, _ = learner()
     assert task.validate(model) == task.validate(model)
     first, second = (task.batch(np.arange(30), epoch).inputs["input_ids"] for epoch in (1, 2))
     assert not torch.equal(first, second)
@@ -190,7 +171,7 @@ def test_a_killed_run_ends_in_the_same_bits(
     events = fit(whole, tmp_path / "whole")
     cut = learner()
     with pytest.raises(Killed):
-        for event in train(cut.model, cut.task, PARAMS, Checkpoints("run", tmp_path / "cut")):
+        for event in train(*cut, Checkpoints("run", tmp_path / "cut")):
             if isinstance(event, Step) and event.step == killed_at:
                 raise Killed
     torch.rand(7)  # the process that continues has drawn other random numbers
@@ -201,13 +182,13 @@ def test_a_killed_run_ends_in_the_same_bits(
 
 @pytest.mark.parametrize("objective", ["mlm", "mlm_nsp"])
 def test_what_is_written_loads_as_a_classifier_with_the_weights_that_were_learnt(
-    learner: Callable[..., Learner], folder: Path, tmp_path: Path, objective: str
+    learner: Callable[..., Learner], token_folder: Path, tmp_path: Path, objective: str
 ) -> None:
-    model, _ = learner(objective=objective)
+    model, *_ = learner(objective=objective)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1)
-    save_classifier(model.base_model, folder, 32, tmp_path)
+    save_classifier(model.base_model, token_folder, 32, tmp_path)
     classifier, found = AutoModelForSequenceClassification.from_pretrained(
         tmp_path, num_labels=3, output_loading_info=True
     )
@@ -229,61 +210,9 @@ def test_masked_tokens_alone_leave_the_pooler_of_the_weights_as_it_is(
     assert torch.equal(trained.model.base_model.pooler.dense.weight, before)
 
 
-@pytest.fixture
-def own_tokenizer(folder: Path, manifest: Manifest, tmp_path: Path) -> Path:
-    """A folder of tokens whose tokenizer knows some of the weights' words, under other ids, and new ones."""
-    own = tmp_path / "own"
-    shutil.copytree(folder, own)
-    file = own / "tokenizer.json"
-    document = json.loads(file.read_text())
-    kept = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        "horse",
-        "cat",
-        "zebra",
-        *(f"new{i}" for i in range(50)),
-    ]
-    document["model"]["vocab"] = {word: i for i, word in enumerate(kept)}
-    file.write_text(json.dumps(document))
-    replace(manifest, own_tokenizer=True, vocabulary=len(kept)).write(own)
-    return own
-
-
-def test_of_another_vocabulary_only_the_words_that_both_know_keep_their_embeddings(
-    tiny_encoder: Path, own_tokenizer: Path
-) -> None:
-    make_deterministic(1, 1)
-    old = AutoTokenizer.from_pretrained(tiny_encoder).get_vocab()
-    model = build_pretraining(tiny_encoder, own_tokenizer, PARAMS)
-    source = AutoModelForSequenceClassification.from_pretrained(tiny_encoder).get_input_embeddings().weight
-    weight = model.get_input_embeddings().weight
-    assert weight.shape == (58, 32)
-    assert model.config.vocab_size == 58
-    assert torch.equal(weight[[5, 6]], source[[old["horse"], old["cat"]]])
-    assert not any(torch.equal(weight[7], row) for row in source)
-    assert model.get_output_embeddings().weight is weight
-    before = AutoModelForSequenceClassification.from_pretrained(tiny_encoder).bert.encoder.state_dict()
-    assert all(torch.equal(each, before[name]) for name, each in model.bert.encoder.state_dict().items())
-
-
-def test_a_fresh_encoder_shares_nothing_with_the_weights(tiny_encoder: Path, folder: Path) -> None:
-    make_deterministic(1, 1)
-    model = build_pretraining(tiny_encoder, folder, replace(PARAMS, fresh=True))
-    source = AutoModelForSequenceClassification.from_pretrained(tiny_encoder)
-    matrices = (
-        name for name, each in source.bert.named_parameters() if each.ndim == 2 and "pooler" not in name
-    )
-    for name in matrices:
-        assert not torch.equal(model.bert.get_parameter(name), source.bert.get_parameter(name))
-
-
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 OTHERS = {
-    "roberta": lambda: RobertaModel(RobertaConfig(vocab_size=35, pad_token_id=0, **SMALL)),
+    "albert": lambda: AlbertModel(AlbertConfig(vocab_size=35, embedding_size=16, **SIZES)),
+    "roberta": lambda: RobertaModel(RobertaConfig(vocab_size=35, pad_token_id=0, **SIZES)),
     "distilbert": lambda: DistilBertModel(
         DistilBertConfig(vocab_size=35, dim=32, n_layers=2, n_heads=2, hidden_dim=64)
     ),
@@ -299,22 +228,27 @@ def other_encoder(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path: 
 
 
 def test_masked_words_are_learnt_by_other_architectures(
-    other_encoder: Path, folder: Path, corpus: Splits, tmp_path: Path
+    other_encoder: Path,
+    token_folder: Path,
+    corpus: Splits,
+    adapt_params: Callable[..., Params],
+    tmp_path: Path,
 ) -> None:
     make_deterministic(1, 1)
-    model = build_pretraining(other_encoder, folder, PARAMS)
-    learner = Learner(model, build_task(model, corpus, folder, PARAMS))
+    params = adapt_params(epochs=6)
+    model = build_pretraining(other_encoder, token_folder, params)
+    learner = Learner(model, build_task(model, corpus, token_folder, params), params)
     before = learner.task.validate(model)
     assert before["loss"] == pytest.approx(math.log(35), rel=0.1)  # a head that knows nothing
-    fit(learner, tmp_path, epochs=6)
+    fit(learner, tmp_path)
     assert learner.task.validate(model)["loss"] < before["loss"] - 0.5
 
 
 def test_next_sentences_are_refused_where_the_architecture_has_no_head_for_them(
-    other_encoder: Path, folder: Path
+    other_encoder: Path, token_folder: Path, adapt_params: Callable[..., Params]
 ) -> None:
     with pytest.raises(ValueError, match="no next-sentence head as BERT has; set mlm"):
-        build_pretraining(other_encoder, folder, replace(PARAMS, objective="mlm_nsp"))
+        build_pretraining(other_encoder, token_folder, adapt_params(objective="mlm_nsp"))
 
 
 def test_texts_of_unknown_words_alone_are_refused(

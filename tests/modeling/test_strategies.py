@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import SIZES, build, weights
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from bertline.modeling import lora
 from bertline.modeling.checkpoints import Checkpoints
@@ -35,6 +35,25 @@ def test_every_parameter_of_an_encoder_has_a_depth(kind: str) -> None:
     assert set(found.values()) == {0, 1, 2, 3, 4}
     assert all(depth == 4 for name, depth in found.items() if name.startswith("classifier"))
     assert all(depth == 0 for name, depth in found.items() if "word_embeddings" in name or "tok_emb" in name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "name"),
+    [
+        ("deberta-v2", 0, "deberta.encoder.LayerNorm.weight"),  # of the positions, which all layers read
+        ("mpnet", 0, "mpnet.encoder.relative_attention_bias.weight"),
+        ("megatron-bert", 4, "bert.encoder.ln.weight"),
+        ("modernbert", 4, "model.final_norm.weight"),
+        ("xlm-roberta-xl", 4, "roberta.encoder.LayerNorm.weight"),
+        ("bert", 4, "bert.pooler.dense.weight"),
+    ],
+)
+def test_what_is_no_layer_is_as_deep_as_it_runs(kind: str, depth: int, name: str) -> None:
+    model = build(kind).train()
+    random, modes = torch.get_rng_state(), [module.training for module in model.modules()]
+    assert depths(model)[name] == depth
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [module.training for module in model.modules()] == modes
 
 
 def test_an_encoder_that_shares_its_layers_says_so_where_depth_is_needed(params: MakeParams) -> None:
@@ -187,6 +206,20 @@ def test_kept_layers_are_spread_from_the_first_to_the_last(kind: str, layers: in
     left = [found[before[id(parameter)]] for parameter in model.parameters()]
     assert sorted(set(left)) == [0, *(i + 1 for i in kept), 7]
     assert set(depths(model).values()) == {*range(layers + 2)}
+
+
+def test_an_encoder_that_would_not_be_a_standard_one_with_fewer_layers_is_refused() -> None:
+    sizes = {"d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32, "block_sizes": [1, 1, 1]}
+    funnel = AutoConfig.for_model("funnel", vocab_size=40, **sizes)
+    for model in (build("esm"), AutoModelForSequenceClassification.from_config(funnel)):
+        with pytest.raises(ValueError, match="set layers: null"):
+            keep_layers(model, 2)
+
+
+def test_lists_of_layers_are_cut_with_them() -> None:
+    model = build("longformer", attention_window=[4, 8, 16])
+    keep_layers(model, 2)
+    assert list(model.config.attention_window) == [4, 16]
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -182,6 +182,13 @@ def test_a_tokenizer_that_trains_differently_each_time_is_refused(tmp_path: Path
     assert list(out.iterdir()) == []
 
 
+def test_a_folder_that_does_not_say_what_its_tokenizer_is_is_refused(tmp_path: Path, out: Path) -> None:
+    shutil.copyfile(find_weights(MINILM) / "tokenizer.json", tmp_path / "tokenizer.json")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"nor a model_type in its config\.json names a tokenizer"):
+        copy_tokenizer(tmp_path, out)
+
+
 def test_a_byte_level_tokenizer_needs_room_for_all_bytes(roberta: Path, out: Path) -> None:
     with pytest.raises(ValueError, match="spells with 256 tokens; allow more"):
         train_tokenizer(roberta, lambda: ENGLISH, 200, out)

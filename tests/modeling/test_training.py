@@ -54,6 +54,7 @@ def test_two_runs_end_in_the_same_bits(
 ) -> None:
     first = run(tiny_encoder, splits, params(), tmp_path / "a")
     assert run(tiny_encoder, splits, params(), tmp_path / "b") == first
+    assert run(tiny_encoder, splits, params(), tmp_path / "b") == first  # again, when it has ended
     assert run(tiny_encoder, splits, params(seed=2), tmp_path / "c")[0] != first[0]
 
 

@@ -1,17 +1,18 @@
 """A command that runs trainings one after the other, as a stage would: in several processes if asked to.
 
-`folder` holds tokens, encoders and trainings.json: of each its name, encoder, parameters, and an accident
-(step, process, what) that is to happen.
+`folder` holds tokens, encoders and trainings.json: of each its name, encoder, parameters, an accident
+(step, process, what) that is to happen, and how many texts process 1 has room for, in steps or in scores.
 """
 
 import json
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import device, nn
+from torch import OutOfMemoryError, device, nn
 
 from bertline.modeling.launch import launch
 from bertline.params.finetune import Params
@@ -50,6 +51,8 @@ def finetune_one(folder: Path, out: Path, training: dict[str, Any]) -> None:
     encoder = folder / training["encoder"]
     model = prepare(encoder, Manifest.read(folder), params, device("cpu"))
     events = []
+    if world.rank == 1:
+        model.register_forward_pre_hook(partial(_run_out, training["room"]), with_kwargs=True)
     for event in fine_tune(model, splits, params, checkpoints):
         events.append(vars(event))
         if isinstance(event, Step) and (event.step, world.rank) == tuple(training["accident"][:2]):
@@ -69,6 +72,13 @@ def _happen(accident: str, model: nn.Module) -> None:
     victim, end = accident.split()
     os.kill(os.getpid() if victim == "process" else os.getppid(), getattr(signal, end))
     time.sleep(60)
+
+
+def _run_out(room: dict[str, int], model: nn.Module, _: object, inputs: dict[str, Any]) -> None:
+    """Run out of memory: with a real limit, how many texts fit would differ between machines."""
+    most = room.get("steps" if model.training else "scores")
+    if most and len(inputs["cu_seqlens"]) - 1 > most:
+        raise OutOfMemoryError
 
 
 if __name__ == "__main__":

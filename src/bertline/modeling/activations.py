@@ -11,8 +11,9 @@ Shape suffixes: S sequences, T tokens of the longest or of all, H width of the e
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ from transformers import PreTrainedModel
 
 from bertline.modeling.batches import Collate, sorted_order
 from bertline.modeling.encoder import autocast
+from bertline.modeling.memory import Room
+from bertline.modeling.out_of_memory import is_out_of_memory
 from bertline.modeling.strategies import layer_stack
 from bertline.modeling.tokens import TokenizedSplit, Tokens, spans
 from bertline.params.finetune import Params as FinetuneParams
@@ -69,6 +72,9 @@ def cached(
             "are free; make room, or set it to false"
         )
     model.eval()
+    split = splits["train"]
+    probe = split.sequences(np.arange(min(PROBE, params.rows_at_once, len(split))))
+    whole_SC, returned = _try_out(model, lower, collate(split, probe))
     with tempfile.TemporaryFile(dir=scratch) as file:
         with lower[-1].register_forward_hook(_stop):
             placed = {id(each): _write(file, model, each, params, collate) for each in splits.values()}
@@ -80,11 +86,14 @@ def cached(
         places = inputs.pop("input_ids").numpy()  # those of padding are clipped: nothing attends to it
         return inputs | {"inputs_embeds": torch.from_numpy(states_TH.take(places, axis=0, mode="clip"))}
 
-    split = splits["train"]
-    probe = split.sequences(np.arange(min(PROBE, len(split))))
-    whole_SC = _logits(model, collate(split, probe))
-    with _skipped(lower):
-        apart_SC = _logits(model, look_up(split, probe)) - whole_SC
+    with _skipped(lower, returned):
+        try:
+            with torch.no_grad():
+                apart_SC = _logits(model, look_up(split, probe)) - whole_SC
+        except Exception as error:  # whatever an architecture raises without its lower layers
+            if is_out_of_memory(error):
+                raise
+            raise ValueError(_inseparable(model)) from error
         if not apart_SC.norm() <= TOLERANCE * whole_SC.norm():
             raise ValueError(_inseparable(model))
         yield look_up
@@ -97,6 +106,23 @@ class _Reached(Exception):  # noqa: N818 - no error: the lower layers have said 
 
 def _stop(module: nn.Module, args: Any, output: Any) -> None:
     raise _Reached(output)
+
+
+def _try_out(
+    model: PreTrainedModel, modules: list[nn.Module], inputs: dict[str, Any]
+) -> tuple[torch.Tensor, dict[nn.Module, int]]:
+    """Return the logits of `inputs`, and of modules that return a tuple, states first, how long it is."""
+    returned = {}
+
+    def note(module: nn.Module, _args: Any, output: Any) -> None:
+        if isinstance(output, tuple):
+            returned[module] = len(output)
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(module.register_forward_hook(note))
+        stack.enter_context(torch.no_grad())
+        return _logits(model, inputs), returned
 
 
 def _lower(model: PreTrainedModel, frozen: int) -> list[nn.Module]:
@@ -121,24 +147,31 @@ def _write(
 ) -> TokenizedSplit:
     """Append the states of every token of `split`; return it with their places in the file for token ids."""
     places_T = np.empty(split.offsets[-1], np.int64)
+    room = Room(params.rows_at_once)
+
+    def compute(in_parts: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [_states(model, split, split.sequences(part), collate) for part in in_parts]
+
     for rows in sorted_order(split.lengths, params.rows_at_once):
-        sequences = split.sequences(rows)
-        tokens = spans(split.offsets[sequences], split.offsets[sequences + 1])
-        states_TH = _states(model, collate(split, sequences))[: len(tokens)]
-        places_T[tokens] = file.tell() // states_TH[0].nbytes + np.arange(len(tokens))
-        file.write(states_TH.data)
+        for tokens, states_TH in room.fit(rows, compute):
+            places_T[tokens] = file.tell() // states_TH[0].nbytes + np.arange(len(tokens))
+            file.write(states_TH.data)
     return replace(split, input_ids=places_T, type_ids=None)
 
 
-def _states(model: PreTrainedModel, inputs: dict[str, Any]) -> np.ndarray:
-    """Return what the lower layers say of each token that is not padding, float16 [T, H], text after text."""
+def _states(
+    model: PreTrainedModel, split: TokenizedSplit, sequences: np.ndarray, collate: Collate
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens of some sequences, and what the lower layers say of each, float16 [T, H]."""
+    inputs, states = collate(split, sequences), None
     try:
         _logits(model, inputs)
     except _Reached as reached:
-        states = reached.output
-    if not isinstance(states, torch.Tensor) or states.requires_grad:  # a trained weight has a part in them
-        raise ValueError(_inseparable(model))
+        states = reached.output[0] if isinstance(reached.output, tuple) else reached.output
     mask_ST = inputs.get("attention_mask")
+    shape = (*inputs["input_ids"].shape, model.config.hidden_size)
+    if not isinstance(states, torch.Tensor) or states.shape != shape or states.requires_grad:
+        raise ValueError(_inseparable(model))  # with a gradient: a trained weight has a part in them
     states_TH = states.flatten(0, 1) if mask_ST is None else states[mask_ST.bool().to(states.device)]
     half_TH: np.ndarray = states_TH.half().cpu().numpy()
     if not np.isfinite(half_TH).all():
@@ -146,7 +179,8 @@ def _states(model: PreTrainedModel, inputs: dict[str, Any]) -> np.ndarray:
             "the states of the frozen layers are too large for half precision; "
             "set finetune.cache_activations: false"
         )
-    return half_TH
+    tokens = spans(split.offsets[sequences], split.offsets[sequences + 1])
+    return tokens, half_TH[: len(tokens)]
 
 
 def _logits(model: PreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
@@ -159,18 +193,21 @@ def _logits(model: PreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 @contextmanager
-def _skipped(modules: list[nn.Module]) -> Iterator[None]:
-    """Let `modules` pass on the states that they are given, within the block."""
+def _skipped(modules: list[nn.Module], returned: dict[nn.Module, int]) -> Iterator[None]:
+    """Let `modules` pass on the states that they are given, within the block; `returned` as of `_try_out`."""
 
-    def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
+    def states(*args: Any, **kwargs: Any) -> torch.Tensor:
         return next(
             each.float()
             for each in (*args, *kwargs.values())
             if isinstance(each, torch.Tensor) and each.ndim == 3
         )
 
+    def in_tuple(size: int, *args: Any, **kwargs: Any) -> tuple[torch.Tensor | None, ...]:
+        return states(*args, **kwargs), *[None] * (size - 1)
+
     for module in modules:
-        module.forward = forward
+        module.forward = partial(in_tuple, returned[module]) if module in returned else states
     try:
         yield
     finally:

@@ -8,10 +8,8 @@ anew, but for the tokens both vocabularies know.
 from pathlib import Path
 
 import torch
-import transformers
-from safetensors import SafetensorError
+from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
@@ -21,7 +19,8 @@ from transformers import (
 
 from bertline.modeling.batches import pick_collate
 from bertline.modeling.cutting import load_tokenizer
-from bertline.modeling.encoder import checkpoint_gradients
+from bertline.modeling.encoder import checkpoint_gradients, draw_anew
+from bertline.modeling.loading import load_config, load_pretrained
 from bertline.modeling.pretraining import Pretraining
 from bertline.modeling.token_kinds import TokenKinds
 from bertline.modeling.tokens import Manifest, TokenizedSplit
@@ -39,24 +38,19 @@ def build_pretraining(weights: Path, tokens: Path, params: Params) -> PreTrained
     Raises:
         ValueError: the encoder cannot be loaded, or has no model for the objective.
     """
-    transformers.utils.logging.set_verbosity_error()  # heads that are missing are to be learnt
-    transformers.utils.logging.disable_progress_bar()
     kind = KINDS[params.objective]
     manifest = Manifest.read(tokens)
     config = _configure(weights, manifest)
-    try:
-        if params.fresh:
+    if params.fresh:
+        try:
             model: PreTrainedModel = kind.from_config(config, dtype=torch.float32)
-        else:
-            model = kind.from_pretrained(
-                weights,
-                config=config,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=manifest.own_tokenizer,
-            )
-            _keep(AutoModel.from_pretrained(weights, dtype=torch.float32), model, weights, tokens)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ValueError(f"adapt.objective {params.objective}: {manifest.weights!r}: {error}") from error
+        except ValueError as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"adapt.objective is {params.objective}: {reason}") from error
+    else:
+        model, _ = load_pretrained(kind, weights, config, other_vocabulary=manifest.own_tokenizer)
+        source, _ = load_pretrained(AutoModel, weights, load_config(weights))
+        _keep(source, model, weights, tokens)
     if params.objective == "mlm_nsp" and not hasattr(getattr(model, "cls", None), "seq_relationship"):
         raise ValueError(
             f"adapt.objective is mlm_nsp, but {config.model_type} has no next-sentence head "
@@ -68,7 +62,7 @@ def build_pretraining(weights: Path, tokens: Path, params: Params) -> PreTrained
 
 
 def _configure(weights: Path, manifest: Manifest) -> PretrainedConfig:
-    config = AutoConfig.from_pretrained(weights)
+    config = load_config(weights)
     if manifest.own_tokenizer:
         config.vocab_size = manifest.vocabulary
         for role, i in manifest.special_ids.items():
@@ -80,14 +74,27 @@ def _configure(weights: Path, manifest: Manifest) -> PretrainedConfig:
 @torch.no_grad()
 def _keep(source: PreTrainedModel, model: PreTrainedModel, weights: Path, tokens: Path) -> None:
     """Take over from `source` what `model` was loaded without: the pooler, embeddings of known tokens."""
-    encoder, pooler = model.base_model, getattr(source, "pooler", None)
-    if pooler is not None and getattr(encoder, "pooler", None) is None:
-        encoder.pooler = pooler.requires_grad_(False)
+    encoder = model.base_model
+    for name in ("pooler", "pooler_activation"):  # ALBERT has both
+        part = getattr(source, name, None)
+        if isinstance(part, nn.Module) and getattr(encoder, name, None) is None:
+            setattr(encoder, name, part.requires_grad_(False))
     known, own = (load_tokenizer(folder).get_vocab() for folder in (weights, tokens))
     if known != own:
+        _draw_vocabulary(model)
         shared = sorted(own.keys() & known.keys())
         rows = source.get_input_embeddings().weight[[known[token] for token in shared]]
         model.get_input_embeddings().weight[[own[token] for token in shared]] = rows
+
+
+def _draw_vocabulary(model: PreTrainedModel) -> None:
+    """Draw what `model` knows of each token anew."""
+    output = model.get_output_embeddings()
+    known = [model.get_input_embeddings().weight, getattr(output, "weight", None)]
+    names = [name for name, each in model.named_parameters() if any(each is one for one in known)]
+    draw_anew(model, names)
+    if getattr(output, "bias", None) is not None:
+        nn.init.zeros_(output.bias)
 
 
 def build_task(

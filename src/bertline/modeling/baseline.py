@@ -13,6 +13,7 @@ Shape suffixes: N rows, V terms, C classes.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,10 +28,14 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from bertline.corpus.rows import label_matrix, split_labels
+from bertline.corpus.scripts import UNSPACED
 from bertline.params.baseline import Params
 
 _SETTINGS = "baseline.json"
 _WEIGHTS = "baseline.safetensors"
+
+_WORDS = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"  # of spaced scripts two letters or more, as in scikit-learn
+_CHARACTERS = r"\S"  # where there is no word, only emoji or single letters
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,6 +74,7 @@ class Baseline:
             "labels": self.labels,
             "multi_label": self.multi_label,
             "ngrams": self._vectorizer.ngram_range[1],
+            "token_pattern": self._vectorizer.token_pattern,
             "vocabulary": self._vectorizer.get_feature_names_out().tolist(),
         }
         text = json.dumps(settings, ensure_ascii=False, indent=0)
@@ -91,16 +97,18 @@ def fit_baseline(
     """Fit TF-IDF weights and logistic regression to `inputs` and their `labels`, as a table of rows has them.
 
     Raises:
-        ValueError: the inputs hold no words, or there are not two different labels.
+        ValueError: the inputs are all blank, or there are not two different labels.
 
     """
     classes = _classes(labels, multi_label=multi_label)
     if len(classes) < 2:
         found = f"only the label {classes[0]!r}" if classes else "no label"
         raise ValueError(f"the training rows have {found}; at least two are needed")
-    vectorizer = _vectorizer(params.ngrams)
+    texts = joined(inputs)
+    has_words = any(re.search(_WORDS, text.lower()) for text in texts)
+    vectorizer = _vectorizer(params.ngrams, _WORDS if has_words else _CHARACTERS)
     with threadpool_limits(1):  # sums in another order, by another number of threads, are other bits
-        terms_NV = vectorizer.fit_transform(joined(inputs))
+        terms_NV = vectorizer.fit_transform(texts)
         if multi_label:
             coef, intercept = _fit_each(terms_NV, label_matrix(labels, classes), params)
         else:
@@ -125,7 +133,7 @@ def predict_out_of_fold(
     in the other folds has probability 0 there.
 
     Raises:
-        ValueError: the inputs hold no words.
+        ValueError: the inputs are all blank.
 
     """
     index = {label: i for i, label in enumerate(_classes(labels, multi_label=multi_label))}
@@ -156,13 +164,15 @@ def load_baseline(folder: Path) -> Baseline:
         weights = load_file(folder / _WEIGHTS)
     except (FileNotFoundError, NotADirectoryError, ValueError, SafetensorError):
         raise ValueError(f"{folder} does not hold a baseline; run `dvc repro baseline`") from None
-    vectorizer = _vectorizer(settings["ngrams"], settings["vocabulary"])
+    vectorizer = _vectorizer(settings["ngrams"], settings["token_pattern"], settings["vocabulary"])
     vectorizer.idf_ = weights["idf"]
     return Baseline(tuple(settings["labels"]), vectorizer, weights, multi_label=settings["multi_label"])
 
 
-def _vectorizer(ngrams: int, vocabulary: list[str] | None = None) -> TfidfVectorizer:
-    return TfidfVectorizer(ngram_range=(1, ngrams), sublinear_tf=True, vocabulary=vocabulary)
+def _vectorizer(ngrams: int, token_pattern: str, vocabulary: list[str] | None = None) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        ngram_range=(1, ngrams), token_pattern=token_pattern, sublinear_tf=True, vocabulary=vocabulary
+    )
 
 
 def _classes(labels: Sequence[str], *, multi_label: bool) -> tuple[str, ...]:

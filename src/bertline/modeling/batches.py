@@ -81,12 +81,13 @@ def collate_padded(config: PretrainedConfig) -> Collate:
     ELECTRA, ALBERT; not RoBERTa, DistilBERT, ModernBERT). Without it they take all to be of the first.
     """
     typed = getattr(config, "type_vocab_size", 0) > 1
+    left = getattr(config, "summary_type", None) == "last"  # XLNet, which reads what it says from there
 
     def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
-        ids_ST, mask_ST = _pad(_cut(tokens.input_ids, tokens, sequences), config.pad_token_id or 0)
+        ids_ST, mask_ST = _pad(_cut(tokens.input_ids, tokens, sequences), config.pad_token_id or 0, left=left)
         inputs = {"input_ids": ids_ST, "attention_mask": mask_ST}
         if tokens.type_ids is not None and typed:
-            inputs["token_type_ids"] = _pad(_cut(tokens.type_ids, tokens, sequences), 0)[0]
+            inputs["token_type_ids"] = _pad(_cut(tokens.type_ids, tokens, sequences), 0, left=left)[0]
         return inputs
 
     return collate
@@ -131,10 +132,11 @@ def _cut(values: np.ndarray, tokens: Tokens, sequences: np.ndarray) -> list[np.n
     return [values[tokens.offsets[i] : tokens.offsets[i + 1]] for i in sequences]
 
 
-def _pad(sequences: list[np.ndarray], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and attention mask, int64 [S, T], of token sequences padded on the right with `pad_id`."""
+def _pad(sequences: list[np.ndarray], pad_id: int, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and attention mask, int64 [S, T], of token sequences padded with `pad_id` on one side."""
     lengths_S = np.array([len(each) for each in sequences])
-    mask_ST = np.arange(lengths_S.max()) < lengths_S[:, None]
+    place_T = np.arange(lengths_S.max())
+    mask_ST = (place_T[::-1] if left else place_T) < lengths_S[:, None]
     ids_ST = np.full(mask_ST.shape, pad_id, dtype=np.int64)
     ids_ST[mask_ST] = np.concatenate(sequences)
     return torch.from_numpy(ids_ST), torch.from_numpy(mask_ST.astype(np.int64))

@@ -11,14 +11,17 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from bertline.exclusive import only_one
 from bertline.modeling.disk import disk_errors
+from bertline.modeling.distributed import World
 
 SCRATCH = Path(".bertline/checkpoints")
 
@@ -40,8 +43,18 @@ def run_key(*parts: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def only_training(scratch: Path, world: World) -> AbstractContextManager[None]:
+    """Be the only training that writes checkpoints to `scratch` within the block; ValueError if another does.
+
+    One may: a stage goes on when the `dvc repro` that started it is killed.
+    """
+    if not world.is_main:
+        return nullcontext()
+    return only_one(scratch / "run.lock", "another training", Path.cwd())
+
+
 class Checkpoints:
-    """The latest checkpoint of one run, and its best weights so far.
+    """The latest checkpoint of one training, or what is left of it in the end, and its best weights so far.
 
     Args:
         key: of the run; whatever lies under another one in `scratch` is deleted.
@@ -55,14 +68,19 @@ class Checkpoints:
             if other.name != key and other.is_dir():
                 shutil.rmtree(other)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.iterdir():  # what safetensors and `_write` were writing when they were killed
-            if path.suffix != ".safetensors":
+        for path in self.folder.iterdir():  # what was to be gone when the process was killed
+            if path.suffix != ".safetensors" or (self.ended and path.stem == "latest"):
                 path.unlink()
 
     @property
     def found(self) -> bool:
         """Whether an interrupted run left a checkpoint to continue from."""
-        return (self.folder / "latest.safetensors").exists()
+        return (self.folder / "latest.safetensors").exists() or self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether this training has come to its end."""
+        return (self.folder / "ended.safetensors").exists()
 
     def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         """Replace the latest checkpoint with tensors (any device) and JSON-able state."""
@@ -71,6 +89,17 @@ class Checkpoints:
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Return the latest checkpoint, on the CPU, or None."""
         return self._read("latest")
+
+    def save_end(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        """Keep this in place of the latest checkpoint, which is larger: the training has ended."""
+        self._write("ended", tensors, state)
+        (self.folder / "latest.safetensors").unlink(missing_ok=True)
+
+    def load_end(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return what a training that has ended left."""
+        end = self._read("ended")
+        assert end is not None, "whoever asks knows that it has ended"
+        return end
 
     def save_best(self, tensors: dict[str, torch.Tensor]) -> None:
         """Replace the best weights so far."""
@@ -105,6 +134,11 @@ class Checkpoints:
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
             return None
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-            return tensors, json.loads(file.metadata()["state"])
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+                return tensors, json.loads(file.metadata()["state"])
+        except SafetensorError as error:
+            raise ValueError(
+                f"the checkpoint {path} is damaged ({error}); delete {self.folder} to start anew"
+            ) from error

@@ -15,7 +15,7 @@ from bertline.modeling.batches import Batch, Collate, pool, sorted_order, traini
 from bertline.modeling.distillation import distillation_loss
 from bertline.modeling.distributed import World
 from bertline.modeling.encoder import autocast
-from bertline.modeling.memory import Room
+from bertline.modeling.memory import Scoring
 from bertline.modeling.objectives import class_weights, disagreement, row_losses, row_weights
 from bertline.modeling.strategies import parameter_groups, unfreeze
 from bertline.modeling.tokens import TokenizedSplit
@@ -133,17 +133,17 @@ def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int, coll
         OutOfMemoryError: not even one row fits into memory; as many at once as fit are computed.
     """
     logits_NC = np.zeros((len(split), model.config.num_labels), dtype=np.float32)
-    room, world = Room(batch_size), World.current()
+    world = World.current()
+    scoring = Scoring(model, batch_size, world)
 
-    def compute(in_parts: list[np.ndarray]) -> torch.Tensor:
-        logits = [_logits(model, _batch(split, rows, collate).to(model.device)) for rows in in_parts]
-        return torch.cat(logits).cpu()
+    def score(own: np.ndarray, counts: float) -> None:
+        logits_BC = _logits(model, _batch(split, own, collate).to(model.device))
+        logits_NC[own] = logits_BC.cpu().numpy() * counts
 
     model.eval()
     with torch.inference_mode():
         for rows in sorted_order(split.lengths, batch_size):
-            own, counts = world.share(rows)
-            logits_NC[own] = room.fit(own, compute).numpy() * counts
+            scoring.fit(rows, score)
     return world.total(logits_NC)
 
 

@@ -22,8 +22,12 @@ ENCODED_AT_ONCE = 2048
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Return the tokenizer of `folder`, cutting and padding nothing."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    """Return the tokenizer of `folder`, cutting and padding nothing; ValueError if there is none."""
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has none of its own
+        raise ValueError(f"{path} cannot be read: {error}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

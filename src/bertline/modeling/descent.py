@@ -29,8 +29,9 @@ class Descent:
         if params.compile:
             compile_layers(self.model)
         self._recorder = Recorder.of(self.model, params, world)
-        rows = (params.micro_batch or params.batch_size) * world.size
-        self.room = Room(rows, self._recorder.give_up) if self._recorder else Room(rows)
+        rows = params.micro_batch or params.batch_size
+        release = self._recorder.give_up if self._recorder else None
+        self.room = Room(rows, release, processes=world.size)
         # AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
         groups, on_gpu = (
             task.parameter_groups(self.model),

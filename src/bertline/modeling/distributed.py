@@ -230,6 +230,11 @@ def _shard(model: PreTrainedModel, world: World) -> _Inside:
     return inside
 
 
+def is_sharded(model: PreTrainedModel) -> bool:
+    """Say whether each process holds only a part of every weight, so that all must compute together."""
+    return any(isinstance(each, DTensor) for each in model.parameters())
+
+
 def unsharded(tensor: torch.Tensor) -> torch.Tensor:
     """Return all of `tensor`, if it is in shards together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -6,13 +6,14 @@ Hugging Face owns the model code: any architecture of `AutoModelForSequenceClass
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -23,50 +24,52 @@ from transformers import (
 from bertline.modeling import short_attention
 from bertline.modeling.cutting import load_tokenizer
 from bertline.modeling.disk import disk_errors
+from bertline.modeling.loading import load_config, load_pretrained
 
 
 def build_classifier(folder: Path, classes: tuple[str, ...], *, multi_label: bool = False) -> PreTrainedModel:
     """Return the encoder of `folder` in float32 with a fresh head for `classes`, drawn from torch's RNG.
 
+    Of a head that language was modelled with, transformers keeps what it finds (ModernBERT's lower half).
+
     Raises:
         ValueError: `folder` does not hold an encoder that transformers can load.
     """
-    transformers.utils.logging.set_verbosity_error()  # the missing head is what fine-tuning is for
-    transformers.utils.logging.disable_progress_bar()
+    config = load_config(
+        folder,
+        num_labels=len(classes),
+        id2label=dict(enumerate(classes)),
+        label2id={name: i for i, name in enumerate(classes)},
+        problem_type="multi_label_classification" if multi_label else "single_label_classification",
+    )
+    classified = any("ForSequenceClassification" in name for name in config.architectures or [])
+    model, _ = load_pretrained(AutoModelForSequenceClassification, folder, config)
+    if classified:  # other classes, or these in another order
+        encoder = f"{model.base_model_prefix}."
+        draw_anew(model, [name for name, _ in model.named_parameters() if not name.startswith(encoder)])
+    return model
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Switch dropout off within the block; afterwards each module is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
     try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(classes),
-            id2label=dict(enumerate(classes)),
-            label2id={name: i for i, name in enumerate(classes)},
-            problem_type="multi_label_classification" if multi_label else "single_label_classification",
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,  # a checkpoint that already has a head for other classes
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ValueError(f"{folder} holds no encoder that can be fine-tuned: {error}") from error
-    absent = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-    inside = [
-        name for name in absent if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name
-    ]
-    if inside:
-        raise ValueError(
-            f"{folder} holds no encoder that can be fine-tuned: model.safetensors has no {min(inside)} "
-            "as config.json says it"
-        )
-    _draw_head(model, absent)
-    return cast(PreTrainedModel, model)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
-def _draw_head(model: PreTrainedModel, absent: set[str]) -> None:
-    """Draw a head that came from the file anew: it tells apart other classes, or these in another order."""
-    above = [
-        name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")
-    ]
-    if absent.issuperset(above):
-        return
-    draw_anew(model, above)
+def longest_text(model: PreTrainedModel) -> int | None:
+    """Return how many tokens `model` has positions for; None if nothing limits them."""
+    for name, module in model.base_model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            padding = module.padding_idx  # of RoBERTa and its kin, which count from behind it
+            found = module.num_embeddings - (0 if padding is None else padding + 1)
+            return min(found, getattr(model.config, "max_position_embeddings", found))
+    return None
 
 
 def draw_anew(model: PreTrainedModel, names: list[str]) -> None:
@@ -123,14 +126,16 @@ def _rules(tokenizer: Tokenizer) -> list[object]:
 
 
 def load_classifier(folder: Path) -> PreTrainedModel:
-    """Return the fine-tuned model of `folder`, in float32 on the CPU, ready for inference."""
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32
+    """Return the fine-tuned model of `folder`, in float32 on the CPU, ready for inference.
+
+    Raises:
+        ValueError: `folder` holds none.
+    """
+    model, absent = load_pretrained(AutoModelForSequenceClassification, folder, load_config(folder))
+    if absent:
+        raise ValueError(
+            f"the model in {folder} cannot be used: it is not fine-tuned, it has no {min(absent)}"
         )
-    except SafetensorError as error:
-        raise ValueError(f"model.safetensors in {folder} cannot be read: {error}") from error
     return model.eval()
 
 

@@ -19,7 +19,8 @@ def add(model: PreTrainedModel, rank: int | None) -> None:
     get none. What lies above the layers (pooler, head) is trained as it is. None adds nothing.
 
     Raises:
-        ValueError: peft is not installed, or no attention in a stack of layers is left to train.
+        ValueError: peft is not installed, no attention in a stack of layers is left to train, or `rank` is
+            more than its maps have.
     """
     if rank is None:
         return
@@ -40,6 +41,9 @@ def add(model: PreTrainedModel, rank: int | None) -> None:
             f"finetune.lora_rank is {rank}, but no trained layer of {type(model).__name__} has an attention; "
             "set lora_rank: null, or lower frozen_layers"
         )
+    most = min(min(model.get_parameter(f"{name}.weight").shape) for name in maps)
+    if rank > most:
+        raise ValueError(f"finetune.lora_rank is {rank}; maps of the attention here have rank {most}")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and deep[name] > model.config.num_hidden_layers)
     above = [parameter for parameter in model.parameters() if parameter.requires_grad]

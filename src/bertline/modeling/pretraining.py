@@ -29,6 +29,7 @@ from bertline.modeling.distributed import World
 from bertline.modeling.draws import keys
 from bertline.modeling.encoder import autocast
 from bertline.modeling.masking import IGNORED, Masking
+from bertline.modeling.memory import Scoring
 from bertline.modeling.next_sentence import SpanPairs
 from bertline.modeling.strategies import parameter_groups
 from bertline.modeling.token_kinds import TokenKinds
@@ -147,22 +148,18 @@ class Pretraining:
         """Return loss, perplexity and accuracy on masked tokens and on next sentences; always of one mask."""
         model.eval()
         lengths = np.diff(self._splits["validation"].offsets)[self._sequences["validation"]]
-        sums, world = np.zeros(6), World.current()
-        for rows in sorted_order(lengths, self._params.rows_at_once):
-            own, counts = world.share(rows)
-            batch = self._batch("validation", own, VALIDATION).to(model.device)
-            logits_MV, next_logits = _logits(model, batch)
-            loss = cross_entropy(logits_MV, batch.targets, reduction="sum").item()
-            right = (logits_MV.argmax(1) == batch.targets).sum().item()
-            sums[:3] += counts * np.array([loss, right, _masked(batch)])
-            if next_logits is not None:
-                next_loss = (_next_losses(next_logits, batch) * batch.masked_S).sum().item()
-                right = (next_logits.argmax(1) == batch.next_S).sum().item()
-                sums[3:] += counts * np.array([next_loss, right, (batch.next_S != IGNORED).sum().item()])
+        at_once, world = self._params.rows_at_once, World.current()
+        scoring, sums = Scoring(model, at_once, world), np.zeros(6)
+
+        def score(own: np.ndarray, counts: float) -> np.ndarray:
+            return counts * _sums(model, self._batch("validation", own, VALIDATION).to(model.device))
+
+        for rows in sorted_order(lengths, at_once):
+            sums += sum(scoring.fit(rows, score))
         loss, right, masked, next_loss, next_right, pairs = world.total(sums).tolist()
         scores = {
             "loss": (loss + next_loss) / masked,
-            "perplexity": math.exp(loss / masked),
+            "perplexity": math.exp(min(loss / masked, 50.0)),
             "masked_accuracy": right / masked,
         }
         return scores | ({"next_sentence_accuracy": next_right / pairs} if pairs else {})
@@ -209,6 +206,20 @@ def _only_masked(encoder: nn.Module, places_M: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def _sums(model: PreTrainedModel, batch: MaskedBatch) -> np.ndarray:
+    """Return loss, right and all masked tokens, and the same of next sentences, float64 [6]."""
+    logits_MV, next_logits = _logits(model, batch)
+    sums = np.zeros(6)
+    loss = cross_entropy(logits_MV, batch.targets, reduction="sum").item()
+    right = (logits_MV.argmax(1) == batch.targets).sum().item()
+    sums[:3] = loss, right, _masked(batch)
+    if next_logits is not None:
+        next_loss = (_next_losses(next_logits, batch) * batch.masked_S).sum().item()
+        right = (next_logits.argmax(1) == batch.next_S).sum().item()
+        sums[3:] = next_loss, right, (batch.next_S != IGNORED).sum().item()
+    return sums
 
 
 def _next_losses(next_logits: torch.Tensor, batch: MaskedBatch) -> torch.Tensor:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from bertline.modeling.batches import Batch
 from bertline.modeling.distributed import World
-from bertline.modeling.memory import OutOfMemoryError, is_out_of_memory
+from bertline.modeling.out_of_memory import OutOfMemoryError, is_out_of_memory
 from bertline.modeling.unpadded import can_fill
 from bertline.params.training import Training
 

@@ -20,7 +20,8 @@ from typing import Any
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 
 from bertline.modeling.cutting import ENCODED_AT_ONCE, load_tokenizer
-from bertline.modeling.weights import NAMES
+from bertline.modeling.disk import disk_errors
+from bertline.modeling.weights import NAMES, read_config
 
 USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -41,7 +42,11 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     if not (out / NAMES[0]).is_file():  # then the kind of encoder says what kind of tokenizer it has
-        kind = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
+        kind = read_config(folder).get("model_type")
+        if kind is None:
+            raise ValueError(
+                f"neither {folder / NAMES[0]} nor a model_type in its config.json names a tokenizer"
+            )
         (out / "config.json").write_text(json.dumps({"model_type": kind}) + "\n", "utf-8")
 
 
@@ -57,7 +62,8 @@ def train_tokenizer(folder: Path, texts: Callable[[], Iterable[str]], size: int,
     source = json.loads(load_tokenizer(folder).to_str())
     trained = json.dumps(_train(source, texts, size), ensure_ascii=False)
     copy_tokenizer(folder, out)
-    Tokenizer.from_str(trained).save(str(out / "tokenizer.json"))
+    with disk_errors():
+        Tokenizer.from_str(trained).save(str(out / "tokenizer.json"))
     config = out / NAMES[0]
     if config.is_file():
         fields = json.loads(config.read_text("utf-8"))
@@ -156,6 +162,8 @@ def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], room: int, prefix: str
 
 def _words(tokenizer: Tokenizer, text: str) -> list[str]:
     normalized = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    if tokenizer.pre_tokenizer is None:
+        return [normalized]
     return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
 
 

@@ -20,7 +20,7 @@ from bertline.modeling.descent import Descent, random_state, set_random_state
 from bertline.modeling.distributed import World, as_sharded
 from bertline.modeling.draws import keys
 from bertline.modeling.history import Epoch, History, Step, best_epoch, epoch_loss, has_stalled, pack, unpack
-from bertline.modeling.memory import memory_errors
+from bertline.modeling.out_of_memory import memory_errors
 from bertline.modeling.schedules import learning_rate, steps_of
 from bertline.modeling.task import Task
 from bertline.params.training import Training
@@ -46,6 +46,11 @@ def train(
     steps = steps_of(len(task), params)
     steps_per_epoch = steps // params.epochs
     with memory_errors(), compiling(params):
+        if checkpoints.ended:
+            columns, state = checkpoints.load_end()
+            yield from unpack(columns, state["epochs"])
+            model.load_state_dict(checkpoints.load_best())
+            return
         run = _Run(model, task, params, checkpoints)
         yield from run.history
         for epoch in range(run.step // steps_per_epoch + 1, params.epochs + 1):
@@ -58,6 +63,7 @@ def train(
                 if run.step % params.checkpoint_every == 0 and run.step % steps_per_epoch:
                     run.save()
             yield run.finish_epoch(epoch)
+        run.end()
         model.load_state_dict(checkpoints.load_best())
 
 
@@ -97,7 +103,7 @@ class _Run:
             loss=loss,
             learning_rate=rate,
             examples=len(rows),
-            micro_batch=self.room.rows // self.world.size,
+            micro_batch=self.room.rows,
         )
         self.history.append(done)
         return done
@@ -132,6 +138,13 @@ class _Run:
             self.checkpoints.save(tensors, {"epochs": epochs, "room": self.room.rows})
         self.world.wait()
 
+    def end(self) -> None:
+        """Leave only the history, and the best weights: nothing continues from here."""
+        if self.world.is_main:
+            columns, epochs = pack(self.history)
+            self.checkpoints.save_end(columns, {"epochs": epochs})
+        self.world.wait()
+
     def _restore(self) -> None:
         saved = self.checkpoints.load()
         if saved is None:
@@ -156,6 +169,6 @@ class _Run:
         mine = f"{self.world.rank}."
         states = found["random"].items()
         set_random_state({name.removeprefix(mine): each for name, each in states if name.startswith(mine)})
-        self.room.rows = state["room"]
+        self.room.limit(state["room"])
         self.history = unpack(found["steps"], state["epochs"])
         self.step = sum(isinstance(each, Step) for each in self.history)

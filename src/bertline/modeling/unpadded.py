@@ -23,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from bertline.modeling.encoder import evaluating
 from bertline.modeling.packed_attention import NAME, Runs, has_kernel, register
 
 TOLERANCE = 1e-4
@@ -113,15 +114,11 @@ def enable(model: PreTrainedModel) -> bool:
     if is_enabled(model):
         return True
     register()
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        return _connect(model)
+        with evaluating(model):
+            return _connect(model)
     except Exception:  # whatever an architecture raises, it is one to pad
         return False
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _connect(model: PreTrainedModel) -> bool:

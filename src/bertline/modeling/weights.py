@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 PACKAGED = {
     "sample:all-MiniLM-L6-v2": (
@@ -18,6 +19,8 @@ PACKAGED = {
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
 NAMES = ("tokenizer_config.json", "special_tokens_map.json")
 """Files, of those a tokenizer may have, that say which token has which role."""
+OFFSET = ("camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "xmod")
+"""Kinds of encoders that count positions from behind their padding id, as RoBERTa and its namesakes do."""
 
 
 def find_weights(name: str) -> Path:
@@ -56,12 +59,21 @@ def fingerprint(folder: Path) -> str:
 
 def longest_input(folder: Path) -> int | None:
     """Return how many tokens the encoder of `folder` can read; None if its config sets no limit."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = read_config(folder)
     positions: int | None = config.get("max_position_embeddings")
     kind = config.get("model_type", "")
-    if positions and ("roberta" in kind or kind in ("camembert", "mpnet")):
-        positions -= config.get("pad_token_id", 1) + 1  # these count positions from behind their padding id
+    if positions and ("roberta" in kind or kind in OFFSET):
+        positions -= 2 if kind == "mpnet" else config.get("pad_token_id", 1) + 1
     return positions
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what config.json in `folder` holds; ValueError if it is damaged."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    return config
 
 
 def _packaged(name: str) -> Path:

@@ -19,3 +19,5 @@ class Params(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         require("masked", self.masked, 0 < self.masked < 1, "0 < share < 1")
+        off = self.objective == "none"
+        require("fresh", self.fresh, not (off and self.fresh), "false where objective is none")

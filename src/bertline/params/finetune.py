@@ -31,11 +31,13 @@ class Params(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         require("restarts", self.restarts, self.restarts >= 1, ">= 1")
-        require("focal_gamma", self.focal_gamma, self.focal_gamma >= 0, ">= 0")
+        last = self.seed + self.restarts - 1
+        require("restarts", self.restarts, last < 2**32, "so many that seeds stay under 2**32")
+        require("focal_gamma", self.focal_gamma, 0 <= self.focal_gamma <= 100, "0 to 100")
         require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 <= share < 1")
-        require("r_drop", self.r_drop, self.r_drop >= 0, ">= 0")
+        require("r_drop", self.r_drop, 0 <= self.r_drop <= 1000, "0 to 1000")
         require("distillation", self.distillation, 0 <= self.distillation <= 1, "0 <= share <= 1")
-        require("temperature", self.temperature, self.temperature > 0, "> 0")
+        require("temperature", self.temperature, 0 < self.temperature <= 1000, "0 < temperature <= 1000")
         layers = self.layers
         require("layers", layers, layers is None or layers >= 1, "null, or >= 1")
         require("layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "0 < factor <= 1")

@@ -34,13 +34,25 @@ def read_document(path: Path) -> dict[str, object]:
 
     try:
         document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        _check_keys(document, str(path))
     except FileNotFoundError:
         raise ValueError(f"{path} is not here; run from the folder that holds dvc.yaml") from None
-    except YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except (YAMLError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds no sections")
     return document
+
+
+def _check_keys(value: object, where: str) -> None:
+    """Refuse keys that YAML does not read as text, such as true and 1.50: as text they would be others."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"{where} has the key {key!r}, which is no text; put it in quotes")
+            _check_keys(inner, f"{where}: {key}")
 
 
 def _parse(section: str, params: type[T], value: object, path: Path) -> T:

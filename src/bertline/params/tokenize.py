@@ -5,6 +5,8 @@ from typing import Literal
 
 from bertline.params.bounds import STRICT, require
 
+LongTexts = Literal["head", "tail", "head_tail", "windows"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -15,7 +17,7 @@ class Params:
     weights: str
     vocabulary: int | None
     max_length: int
-    long_texts: Literal["head", "tail", "head_tail", "windows"]
+    long_texts: LongTexts
     stride: int
 
     def __post_init__(self) -> None:
@@ -23,6 +25,6 @@ class Params:
         size = self.vocabulary
         require("vocabulary", size, size is None or size >= 100, "null, or >= 100 tokens")
         require("max_length", self.max_length, 8 <= self.max_length <= 8192, "8 to 8192 tokens")
-        require(
-            "stride", self.stride, 0 <= self.stride < self.max_length // 2, "0 to under half of max_length"
-        )
+        require("stride", self.stride, self.stride >= 0, ">= 0")
+        less = self.long_texts != "windows" or self.stride < self.max_length // 2
+        require("stride", self.stride, less, "0 to under half of max_length")
