@@ -88,6 +88,20 @@ def test_labels_are_trimmed_and_texts_are_not(incoming):
     assert rows.select(["text", "label"]).to_pylist() == [{"text": " a ", "label": "spam"}]
 
 
+def test_labels_that_look_alike_are_one(incoming):
+    names = ["Qualit\u00e9", "Qualite\u0301", "\u200bQualit\u00e9\ufeff"]
+    source = incoming("a.csv", "text,label\n" + "".join(f"t{i},{name}\n" for i, name in enumerate(names)))
+    assert set(read(source)["label"].to_pylist()) == {"Qualit\u00e9"}
+    renamed = read(source, label_map={names[1]: "the\u0301"})
+    assert set(renamed["label"].to_pylist()) == {"th\u00e9"}
+
+
+def test_names_that_count_alike_still_have_an_order(incoming):
+    for name in ("week-1", "week-01", "week-001", "week-0001"):
+        incoming(f"{name}.csv", f"text,label\n{name},x\n")
+    assert texts(read("data/incoming/*.csv")) == ["week-0001", "week-001", "week-01", "week-1"]
+
+
 def test_a_glob_reads_its_files_in_sorted_order_and_no_hidden_ones(incoming):
     incoming(".gitkeep", "")
     incoming("2024-02.csv", "text,label\nb,x\n")

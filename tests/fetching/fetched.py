@@ -1,15 +1,20 @@
 """What the tests of the fetching share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from bertline.corpus.relational import SCRATCH
 from bertline.fetching.fetch import fetch
 from bertline.params.fetch import Params
 
 PASSWORD = "hunter2/s3kr:t"  # noqa: S105 - of the PostgreSQL that tests start
 ENCODED = "hunter2%2Fs3kr%3At"
+SNAPSHOT = "data/incoming/fetched.parquet"
+Sql = Callable[..., None]
+"""Runs statements in a database."""
 NOTHING = {"source": None, "query": None, "since_column": None, "subset": None, "split": None}
 
 
@@ -24,5 +29,6 @@ def rows(path: str) -> list[tuple[object, ...]]:
 
 
 def files() -> list[str]:
-    """Return every file that lies in the current project, hidden ones too."""
-    return sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
+    """Return every file that lies in the current project, hidden ones too, but for a lock."""
+    found = {path for path in Path().rglob("*") if path.is_file()}
+    return sorted(path.as_posix() for path in found - {SCRATCH / "lock"})

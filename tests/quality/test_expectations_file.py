@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_rule_of_the_user_on_all_rows_warns_or_stops():
     assert line == "median is 4 (allowed: two characters or more)"
 
 
+@pytest.mark.parametrize(
+    "bound", ["2026-01-01", "'2026-01-01'", "2026-01-01T00:00:00Z", "2025-12-31 19:00:00-05:00"]
+)
+@pytest.mark.parametrize("severity", ["row", "warn"])
+def test_a_bound_of_time_stamps_may_be_any_date(bound, severity):
+    moments = [datetime(2026, 1, 1, tzinfo=UTC)] * 4 + [datetime(2025, 12, 31, 23, tzinfo=UTC)]
+    entry = f"""
+- name: recent
+  severity: {severity}
+  expect: column_values_to_be_between
+  column: timestamp
+  min_value: {bound}
+  allowed: of this year
+"""
+    judged = judge_rows(rows(*GOOD, ("e", "ham"), timestamp=moments), own=read(entry))
+    assert judged.outcomes["recent"].observed == 1
+
+
 def test_a_regular_expression_that_is_none_is_an_error_not_a_rule_that_is_met():
     with pytest.raises(ValueError, match=r"expectation 'no_digits' cannot be evaluated: .*missing"):
         judge_rows(rows(*GOOD), own=read(ENTRY.replace("[0-9]", "(")))
@@ -86,6 +105,16 @@ def test_a_regular_expression_that_is_none_is_an_error_not_a_rule_that_is_met():
             for name in ("row_condition", "condition_parser", "batch_id")
         ),
         ("- name: no_digits\n", "- no_digits\n-\n", "is 'no_digits'; allowed: a mapping"),
+        (
+            "regex: '[0-9]'",
+            "regex: {$PARAMETER: x}",
+            r"regex is a \$PARAMETER, which is not",
+        ),
+        (
+            "column_values_to_not_match_regex",
+            "table_column_count_to_equal",
+            "says nothing: the columns are always id, content_id",
+        ),
     ],
 )
 def test_a_wrong_entry_is_named_with_what_is_allowed(old, new, message):

@@ -44,6 +44,10 @@ def features(*texts, scripts=None):
         "2\u00d7\u00bd",
         "2\u00d7\u00a35",
         "3 \u00d7\u00a0100",
+        # A no-break space before punctuation and units.
+        "O\u00d9\u00a0!",
+        "MA\u00cf\u00a0: oui",
+        "\u00d8\u00a0120 mm",
     ],
 )
 def test_sound_text_is_not_damaged(text):
@@ -58,6 +62,8 @@ def test_sound_text_is_not_damaged(text):
         "\u03b1\u03b2\u03b3",
         "\u65e5\u672c",
         "\u20ac 5",
+        "voil\u00e0 !",
+        "\u00abnon\u00bb 5",
         "\u2019s",
         "\u05d0\u05d1",
         "\u201cquoted\u201d",

@@ -15,16 +15,10 @@ from bertline.quality.expectations_file import read_expectations
 from bertline.quality.judge import describe, judge
 from bertline.quality.quarantine import QUARANTINE
 from bertline.quality.report import write_report
-from bertline.quality.review import Review
 from bertline.quality.suite import build_suite
 from bertline.quality.verdict import Fact, Outcome
 
 SPARSE = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def review(table, row, decision, rule):
-    name = table["id"][row].as_py()
-    return {name: Review(id=name, decision=decision, rule=rule, reviewer="me", note="")}
 
 
 def test_a_good_batch_passes_whole():
@@ -291,41 +285,9 @@ def test_a_rule_that_observes_nothing_is_described_without_a_number():
     assert describe(Outcome(passed=False, **nothing)) == "first (allowed: a)"
 
 
-def test_a_released_row_is_kept():
-    table = rows(*GOOD, ("x" * 50, "ham"))
-    judged = judge_rows(table, reviews=review(table, 4, "release", "text_length"))
-    assert judged.kept.equals(table)
-    assert (judged.verdict.rows_released, judged.verdict.rows_kept) == (1, 5)
-
-
-@pytest.mark.parametrize(
-    ("pair", "rule", "left"),
-    [
-        (("x" * 50, "eggs"), "text_length", "label_known"),
-        (("x" * 50, "eggs"), "label_known", "text_length"),
-        (("x" * 50, "ham"), "text_damaged", "text_length"),
-    ],
-)
-def test_a_row_released_for_one_rule_is_listed_under_the_next(pair, rule, left):
-    table = rows(*GOOD, pair)
-    judged = judge_rows(table, labels=["ham", "spam"], reviews=review(table, 4, "release", rule))
-    assert judged.quarantined["rule"].to_pylist() == [left]
-    assert judged.verdict.rows_released == 0
-
-
-def test_a_row_released_for_all_its_rules_is_kept():
-    table = rows(*GOOD, ("x" * 50, "eggs"))
-    both = review(table, 4, "release", "label_known text_length")
-    judged = judge_rows(table, labels=["ham", "spam"], reviews=both, min_rows_per_class=1)
-    assert judged.kept.equals(table)
-
-
-def test_a_dropped_row_stays_in_quarantine_and_does_not_count_against_the_batch():
-    table = rows(*GOOD, (None, "ham"))
-    reviews = review(table, 4, "drop", "text_not_null")
-    judged = judge_rows(table, reviews=reviews, max_quarantined=0.1)
-    assert judged.quarantined["decision"].to_pylist() == ["drop"]
-    assert judged.outcomes["share_quarantined"].observed == 0
+def test_labels_of_the_parameters_are_compared_as_ingest_writes_labels():
+    table = rows(("a", "th\u00e9"), ("b", "th\u00e9"), ("c", "spam"), ("d", "spam"))
+    assert judge_rows(table, labels=["the\u0301", "spam"]).kept.equals(table)
 
 
 TEXTS = st.one_of(st.none(), st.text(max_size=45), st.sampled_from(["a", "A", "\ufffd", "x" * 50]))

@@ -52,6 +52,7 @@ def verdict(*, passed: bool = False, label: str = "<b>spam</b>") -> Verdict:
         rows_kept=1221,
         rows_quarantined=7,
         rows_released=2,
+        reviews_of_no_row=0,
         expectations=[
             outcome("text_length", "row", 7, "1 to 5 characters", passed=False),
             outcome("text_not_null", "row", 0, "present", passed=True),

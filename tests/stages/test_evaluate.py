@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,32 @@ def test_the_better_model_is_better_in_file_and_table(
     assert metrics["candidate"]["accuracy"] == pytest.approx(right)
     assert metrics["difference"]["accuracy_low"] > 0
     assert f"candidate   {right:.3f}" in capsys.readouterr().out
+
+
+def test_a_level_between_two_percents_is_printed_as_it_is(
+    model: Baseline, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = _rows(90)
+    found = predict(model, rows)
+    issues = list_label_issues({"test": (found, rows)})
+    params = replace(PARAMS, confidence=0.995)
+    write_report(params, rows, found, found, issues, training=training, report=tmp_path / "report")
+    assert "90 test rows, 99.5% intervals" in capsys.readouterr().out
+
+
+def test_a_class_with_few_test_rows_is_named_in_output_and_page(
+    model: Baseline, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    labels = ["HUM"] * 2 + ["LOC"] * 6 + ["NUM"]
+    rows = with_ids(make_rows([f"thing {i}" for i in range(9)], labels))
+    found = predict(model, rows)
+    issues = list_label_issues({"test": (found, rows)})
+    write_report(PARAMS, rows, found, found, issues, training=training, report=tmp_path / "report")
+    said = "macro-F1 rests on 1 test row of NUM and on fewer than 5 of another class"
+    assert said in capsys.readouterr().out.splitlines()
+    assert f"Mind that {said}." in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    _report(model, training, tmp_path / "enough")
+    assert "rests on" not in capsys.readouterr().out
 
 
 def test_confusion_has_one_line_per_row(model: Baseline, training: Path, tmp_path: Path):

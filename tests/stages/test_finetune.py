@@ -80,6 +80,8 @@ def test_a_killed_run_continues_and_ends_in_the_same_bits(
     killed: subprocess.CompletedProcess[str], before: Path, finished: Path
 ) -> None:
     assert killed.returncode != 0
+    curves = (before / "reports/finetune/epochs.csv").read_text().splitlines()
+    assert len(curves) - 1 in (1, 2)  # drawn as far as it came
     assert "continuing from the checkpoint" in run("finetune").stdout
     assert model_bits(before) == model_bits(finished)
 
@@ -90,6 +92,21 @@ def test_ctrl_c_ends_with_one_line_that_says_what_to_do(
 ) -> None:
     assert killed.returncode == 130
     assert killed.stderr == "error: finetune: interrupted; run the same command again to continue\n"
+
+
+def test_a_second_training_in_the_same_folder_is_refused(before: Path) -> None:
+    first = subprocess.Popen(command("finetune"), stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    try:
+        assert any(line.startswith("epoch 1:") for line in first.stdout)
+        first.send_signal(signal.SIGSTOP)
+        second = run("finetune")
+    finally:
+        first.kill()
+        first.communicate(timeout=60)
+    assert second.returncode == 1
+    says = f"error: finetune: another training (process {first.pid}) is running in {before}; wait for it"
+    assert second.stderr.startswith(says)
 
 
 def test_the_best_of_several_seeds_is_kept_and_a_killed_one_continues(
@@ -109,7 +126,9 @@ def test_the_best_of_several_seeds_is_kept_and_a_killed_one_continues(
         ended += process.stdout.readline().startswith("epoch ")
     process.kill()
     process.communicate(timeout=60)
-    assert run("finetune").stdout.count("continuing from the checkpoint") == 2
+    said = run("finetune").stdout
+    assert "seed 1 has been trained to its end before" in said
+    assert said.count("continuing from the checkpoint") == 1
     summary = json.loads(Path("reports/finetune/summary.json").read_text())
     assert summary["validation_macro_f1"] == max(scores.values())
     assert summary["seed"] == max(scores, key=lambda seed: scores[seed])

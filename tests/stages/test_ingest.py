@@ -122,10 +122,10 @@ def test_damaged_files_too_give_the_same_bytes_twice(csv):
     assert written[0] == written[1]
 
 
-def test_nothing_is_left_in_the_scratch_folder(csv):
+def test_nothing_but_a_lock_is_left_in_the_scratch_folder(csv):
     csv("text,label\na,x\n")
     ingest(**PATHS)
-    assert list(Path(".bertline/scratch").iterdir()) == []
+    assert [path.name for path in Path(".bertline/scratch").iterdir()] == ["lock"]
 
 
 def test_the_command_says_what_came_in_and_went_out(set_params, run_stage):

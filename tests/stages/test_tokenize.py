@@ -47,6 +47,24 @@ def project(set_params, tiny_encoder):
     return rows
 
 
+def test_a_tokenizer_that_knows_more_tokens_than_the_encoder_is_refused(project, tiny_encoder, set_params):
+    shutil.copytree(tiny_encoder, "encoder")
+    config = json.loads(Path("encoder/config.json").read_text())
+    Path("encoder/config.json").write_text(json.dumps(config | {"vocab_size": 20}))
+    set_params("tokenize", weights="encoder", **CUT)
+    with pytest.raises(ValueError, match=r"makes token \d\d, but its encoder has embeddings for 20 tokens"):
+        tokenize(**PATHS)
+
+
+def test_what_windows_share_matters_where_there_are_windows(project, set_params, tiny_encoder):
+    too_much = {"weights": str(tiny_encoder), "max_length": 10, "stride": 5}
+    set_params("tokenize", **too_much)
+    tokenize(**PATHS)
+    set_params("tokenize", **too_much, long_texts="windows")
+    with pytest.raises(ValueError, match=r"tokenize.stride is 5; allowed: 0 to under half of max_length"):
+        tokenize(**PATHS)
+
+
 def test_the_tokens_are_those_of_the_rows_in_their_order(project, tiny_encoder):
     table = write(project[:150])
     tokenize(**PATHS)

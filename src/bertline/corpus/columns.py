@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.corpus.readers import Broken, Records
-from bertline.corpus.rows import LABEL_SEPARATOR, SOURCED, make_rows
+from bertline.corpus.rows import LABEL_SEPARATOR, SOURCED, label_name, make_rows
 from bertline.params.ingest import Params, columns
 
 
@@ -76,18 +76,20 @@ def _join(values: list[str]) -> str | None:
 
 def _labels(params: Params) -> Callable[[object], str]:
     """Return what turns a value of the label column into a label, or into several joined ones."""
-    separator, renamed = params.label_separator, params.label_map
+    separator = params.label_separator
+    renamed = {label_name(value): label_name(name) for value, name in params.label_map.items()}
 
     @lru_cache(maxsize=10_000)
     def several(values: tuple[str | None, ...]) -> str:
-        trimmed = {(value or "").strip() for value in values} - {""}
-        return LABEL_SEPARATOR.join(sorted({renamed.get(value, value) for value in trimmed}))
+        names = {label_name(value or "") for value in values} - {""}
+        return LABEL_SEPARATOR.join(sorted({renamed.get(name, name) for name in names}))
 
     @lru_cache(maxsize=10_000)
     def one(value: str) -> str:
         if separator is not None:
             return several(tuple(value.split(separator)))
-        return renamed.get(value.strip(), value.strip())
+        name = label_name(value)
+        return renamed.get(name, name)
 
     return lambda value: several(tuple(value)) if isinstance(value, list) else one(str(value))
 

@@ -20,9 +20,10 @@ import pyarrow as pa
 
 SAMPLE = 1 << 20  # bytes from which the encoding is detected
 BLOCK = 1 << 20  # bytes decoded at once
+MARK = "\ufeff"  # of byte order; at the start of a file it is no part of the text
 LONGEST_LINE = 1 << 26  # characters; a longer line is no text, but a file without line breaks
 MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16: its mark begins with that of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -124,11 +125,8 @@ def _whole_lines(blocks: Iterator[str]) -> Iterator[str]:
 
 
 def _decode(path: Path, encoding: str, strict: bool, replaced: Callable[[int], None]) -> Iterator[str]:
-    if strict and codecs.lookup(encoding).name == "utf-8":
-        encoding = "utf-8-sig"  # a byte order mark is no part of the text
-    name = encoding.removesuffix("-sig")
     decoder = codecs.getincrementaldecoder(encoding)("strict" if strict else "replace")
-    position, breaks = 0, 0
+    position, breaks, started = 0, 0, False
     with open_bytes(path) as file:
         while True:
             block = file.read(BLOCK)
@@ -138,16 +136,18 @@ def _decode(path: Path, encoding: str, strict: bool, replaced: Callable[[int], N
             except UnicodeDecodeError as error:
                 at = position + len(block) - len(error.object) + error.start
                 line = breaks + error.object.count(b"\n", 0, error.start) + 1
-                hint = f"save the file as {name} or set ingest.encoding"
-                raise ValueError(f"byte {at} (line {line}) is not {name}; {hint}") from None
+                hint = f"save the file as {encoding} or set ingest.encoding"
+                raise ValueError(f"byte {at} (line {line}) is not {encoding}; {hint}") from None
             except UnicodeError as error:
-                raise ValueError(f"cannot be read as {name} ({error}); set ingest.encoding") from None
+                raise ValueError(f"cannot be read as {encoding} ({error}); set ingest.encoding") from None
             if not strict and "\ufffd" in text:  # some of which the file itself may hold
                 sound = codecs.getincrementaldecoder(encoding)("ignore")
                 sound.setstate(state)
                 held = sound.decode(block, final=not block).count("\ufffd")
                 replaced(text.count("\ufffd") - held)
             position, breaks = position + len(block), breaks + text.count("\n")
+            if text and not started:
+                text, started = text.removeprefix(MARK), True
             if text:
                 yield text
             if not block:

@@ -4,13 +4,15 @@ Guarantees bounded memory (it spills to disk) and no use of the network. Does no
 a query that needs one says ORDER BY over something unique.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from bertline.corpus.rows import CHUNK
 
@@ -20,9 +22,18 @@ MEMORY = "1500MB"
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Make a folder for what does not outlive the stage."""
+    """Make a folder for what does not outlive the block; those whose process was killed go."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with ExitStack() as stack:
+        with FileLock(SCRATCH / "lock"):  # or one would clear what another is about to lock
+            for lock in SCRATCH.glob("*.lock"):
+                with suppress(Timeout), FileLock(lock, blocking=False):
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                    lock.unlink(missing_ok=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=SCRATCH))
+            own = Path(f"{folder}.lock")
+            stack.callback(own.unlink, missing_ok=True)
+            stack.enter_context(FileLock(own))
         yield Path(folder)
 
 

@@ -54,6 +54,13 @@ def content_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
 
 
+def label_name(value: str) -> str:
+    """Return a label in NFC, without invisible characters and white space around: as people see it."""
+    if value.isascii():
+        return value.strip()
+    return unicodedata.normalize("NFC", value.translate(_INVISIBLE)).strip()
+
+
 def content_id(text: str | None, text_pair: str | None = None) -> str | None:
     """Return the id that all rows of "the same" text share, 32 hex digits; None for a null or blank text."""
     key = content_key(text or "")

@@ -41,7 +41,7 @@ class FileReport:
 
     path: str
     rows: int = 0
-    encoding: str | None = None  # of a text file, without "-sig"
+    encoding: str | None = None  # of a text file
     faults: int = 0
     replaced: int = 0  # characters that are not of the encoding, now U+FFFD
     repaired_quotes: int = 0  # records whose quotes or surplus delimiters had to be interpreted
@@ -54,8 +54,8 @@ class FileReport:
 class Reading:
     """The rows of `params.source` and of the official splits: iterate once; then `files` tells the counts.
 
-    Paths are relative to the current folder. Labels are trimmed of white space, texts are left as they
-    are. A time stamp without an offset is taken as UTC.
+    Paths are relative to the current folder. Labels are as `rows.label_name` writes them, texts are left
+    as they are. A time stamp without an offset is taken as UTC.
     """
 
     def __init__(self, params: Params, parts: list[tuple[Path, str | None]]) -> None:
@@ -110,7 +110,7 @@ class Reading:
         if kind == ".parquet":
             return read_parquet(path, _wanted(params), multi_label)
         encoding = params.encoding or detect_encoding(path)
-        report.encoding = encoding.removesuffix("-sig")
+        report.encoding = encoding
         lines = read_lines(path, encoding, strict=params.encoding is not None, replaced=report.add_replaced)
         return TEXT_READERS[kind](lines, _wanted(params), multi_label)
 
@@ -189,9 +189,10 @@ def _find_files(key: str, source: str) -> list[Path]:
     return files
 
 
-def _natural(path: Path) -> list[tuple[str, int]]:
+def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:
     """Sort week-9 before week-10: the files of a delivery come in the order they were meant."""
-    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", path.as_posix())]
+    name = path.as_posix()
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)], name
 
 
 def kind_of(path: Path) -> str:

@@ -144,6 +144,8 @@ def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
                 found = ", ".join(f"{each} {rows}" for each, rows in dealt.items())
                 raise ValueError(
                     f"label {label!r} has no row in {name} ({found}); add rows of it, change the shares"
-                    " or dates (split.validation, split.test, ...) or set another split.seed in params.yaml"
+                    " or dates (split.validation, split.test, ...) or set another split.seed in params.yaml;"
+                    " texts whose letters are the same lie on one side, so that some must differ in more than"
+                    " numbers"
                 )
     return classes

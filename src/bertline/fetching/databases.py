@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHUNK = 16_384
 """Rows held at once: their texts may be long."""
 
+_PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+"""Of drivers whose package has another name than their module."""
 _INT64 = range(-(2**63), 2**63)
 _KINDS: Mapping[frozenset[type], pa.DataType] = {
     frozenset(types): kind
@@ -90,9 +92,10 @@ def _engine(url: str) -> "Engine":
             " sqlite) nor a file store that fsspec knows (such as s3, gs, https)"
         ) from None
     except ModuleNotFoundError as error:
+        package = _PACKAGES.get(error.name or "", error.name)
         raise ValueError(
-            f"{parsed.drivername} needs the package {error.name}, which is not installed; run:"
-            f" pip install {error.name}"
+            f"{parsed.drivername} needs the package {package}, which is not installed; run:"
+            f" pip install {package}"
         ) from None
     file = parsed.database if parsed.get_backend_name() == "sqlite" else None
     if file and not file.startswith("file:") and not Path(file).is_file():  # SQLite would make an empty one
@@ -123,6 +126,8 @@ def _connected(engine: "Engine") -> Iterator["Connection"]:
     except Exception as error:  # each driver has its own ways to say no
         raise OSError(f"cannot connect: {_reason(error)}") from None
     with connection:
+        if connection.dialect.name == "sqlite":  # whose driver commits a DROP TABLE at once
+            connection.exec_driver_sql("PRAGMA query_only = ON")
         yield connection
 
 
@@ -137,8 +142,9 @@ def _explained() -> Iterator[None]:
         yield
     except DBAPIError as error:
         failing = isinstance(error, InterfaceError | InternalError | OperationalError)
-        # SQLite files a missing table under "operational" too.
-        wrong_sql = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+        # SQLite files a missing table, and a query that writes, under "operational" too.
+        wrong = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+        wrong_sql = getattr(error.orig, "sqlite_errorcode", None) in wrong
         if failing and not wrong_sql:
             raise OSError(f"the database failed: {_reason(error)}") from None
         raise ValueError(f"fetch.query is wrong: {_reason(error)}") from None

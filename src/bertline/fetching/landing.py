@@ -5,6 +5,7 @@ touched. Nothing is ever deleted: what is gone at its source stays here.
 """
 
 import filecmp
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,11 @@ class Landed:
 
 
 def land(made: Path, path: Path, amount: str) -> Landed:
-    """Move the finished file `made`, on the same disk, to `path`, unless that holds the same bytes."""
+    """Move the finished file `made` to `path`, unless that holds the same bytes."""
     changed = not path.is_file() or not filecmp.cmp(made, path, shallow=False)
     if changed:
         path.parent.mkdir(parents=True, exist_ok=True)
-        made.replace(path)
+        beside = path.with_name(".landing")  # the folder may lie on another disk than `made`
+        shutil.move(made, beside)
+        beside.replace(path)
     return Landed(path=path, amount=amount, changed=changed)

@@ -30,15 +30,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.corpus.rows import LABEL_SEPARATOR
+from bertline.corpus.scripts import UNSPACED
 from bertline.quality.sampling import RandomSample
 from bertline.quality.verdict import Fact
 
 READ = 2_000  # characters of a text whose words count: about what an encoder with 512 tokens reads
 SHUFFLES = 99
 
-# Scripts written without spaces count by the character, as in BERT's own tokenizer.
-_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 

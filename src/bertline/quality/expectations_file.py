@@ -5,6 +5,7 @@ Whether its arguments suit the data (a regular expression that is none) shows wh
 """
 
 import difflib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import ColumnMapExpectation, Expectation
 
 from bertline.corpus.rows import ROWS, one_line
+from bertline.params.bounds import is_date, parse_date
 from bertline.quality.engine import Rule
 
 KEYS = ("name", "severity", "expect", "allowed")
@@ -84,6 +86,8 @@ def _rule(entry: object, where: str) -> Rule:
     _check_arguments(arguments, entry["severity"], where)
     left_out = {*Expectation.__fields__, *NOT_ARGUMENTS, *(["mostly"] if entry["severity"] == "row" else [])}
     allowed = ", ".join(name for name in kind.__fields__ if name not in left_out)
+    if entry.get("column") == "timestamp":
+        arguments = {name: _moment(value) for name, value in arguments.items()}
     try:
         expectation = kind(**arguments)
     except (ValueError, TypeError) as error:
@@ -100,6 +104,13 @@ def _rule(entry: object, where: str) -> Rule:
     )
 
 
+def _moment(value: object) -> object:
+    """Return what a date stands for in a column of time stamps, as Great Expectations reads it."""
+    if isinstance(value, date):  # as YAML reads a date without quotes
+        value = value.isoformat()
+    return parse_date(value).isoformat() if isinstance(value, str) and is_date(value) else value
+
+
 def _check_columns(arguments: dict[str, Any], where: str) -> None:
     named = [arguments.get(key) for key in ("column", "column_A", "column_B")]
     several = arguments.get("column_list")
@@ -113,12 +124,17 @@ def _check_arguments(arguments: dict[str, Any], severity: str, where: str) -> No
     for name in NOT_ARGUMENTS:
         if name in arguments:
             raise ValueError(f"{where}: {name} is not supported; remove it")
+    for name, value in arguments.items():
+        if isinstance(value, dict) and "$PARAMETER" in value:
+            raise ValueError(f"{where}: {name} is a $PARAMETER, which is not supported; give a value")
     if severity == "row" and "mostly" in arguments:
         raise ValueError(f"{where}: mostly says nothing of one row; remove it")
 
 
 def _kind(expect: str, severity: str, where: str) -> Any:
     core = _core()
+    if expect.startswith("table_column"):
+        raise ValueError(f"{where}: {expect} says nothing: the columns are always {', '.join(ROWS.names)}")
     if expect not in core:
         near = difflib.get_close_matches(expect, core, n=3, cutoff=0.4)
         allowed = "a core expectation of Great Expectations without its expect_"

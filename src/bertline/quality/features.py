@@ -33,8 +33,9 @@ FEATURES = pa.schema(
 
 # UTF-8 read as Windows-1252 turns every character into a lead and one to three tails. The leads of pairs are
 # those of Latin, Greek, Cyrillic, Hebrew and Arabic; not É (C9), which may well stand before a closing quote.
-# Others may, too (“AMANHÃ”, perché…”, « café »), and a multiplication sign before a price: so tails that are
-# punctuation count only before a letter, or among others, and the sign only twice in a row (a Hebrew word).
+# Others may, too (“AMANHÃ”, perché…”, « café », OÙ !), and a multiplication sign before a price: so tails
+# that are punctuation count only before a letter, or among others, and the sign only twice in a row (a Hebrew
+# word). But after Â and Ã, of which most mojibake is, guillemets and no-break spaces count: » and à hold one.
 _LEAD = bytes.fromhex("C2 C3 C4 C5 CE CF D0 D1 D8 D9").decode("latin-1")
 _TAILS = {chr(byte) for byte in range(0x80, 0xC0)} | {*bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")}
 _QUOTES = {*bytes.fromhex("85 91 92 93 94 96 97").decode("cp1252")}  # dots and dashes, too
@@ -52,7 +53,7 @@ def _tails(count: int) -> str:
     return "|".join(f"{marks}{{{at}}}{other}{tail}{{{count - 1 - at}}}" for at in range(count))
 
 
-_PAIR = rf"[{_LEAD}](?:{_any(_TAILS - _QUOTES)}|{_any(_QUOTES)}\p{{L}})"
+_PAIR = rf"[ÂÃ]{_any(_TAILS - _QUOTES)}|[{_LEAD}](?:{_any(_TAILS - _MARKS)}|{_any(_MARKS)}\p{{L}})"
 _HEBREW = {chr(byte) for byte in range(0x90, 0xAB)} | {*bytes(range(0x90, 0xA0)).decode("cp1252", "ignore")}
 _MOJIBAKE = rf"{_PAIR}|(?:\x{{D7}}{_any(_HEBREW)}){{2}}|[à-ï](?:{_tails(2)})|[ð-ô](?:{_tails(3)})"
 _CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\\x{80}-\\x{9F}\\x{FFFD}]"

@@ -8,13 +8,14 @@ Memory: 4 bytes a row, and the columns that the user's own expectations on the w
 
 import math
 from collections.abc import Mapping, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bertline.corpus.rows import is_multi_label, write_rows
+from bertline.corpus.rows import is_multi_label, label_name, write_rows
 from bertline.params.validate import Params
 from bertline.quality.ahead import ahead
 from bertline.quality.engine import Rule, judge_frame
@@ -48,6 +49,8 @@ def judge(
         ValueError: the columns of `rows` are not those of `ROWS`, or a user's rule cannot be evaluated.
     """
     multi_label = is_multi_label(rows)
+    if params.labels is not None:  # as `ingest` writes them
+        params = replace(params, labels=[*map(label_name, params.labels)])
     found = survey(rows, params, suite)
     sorter = Sorter(rows, found, reviews)
     observer = Observer(found.batches, multi_label=multi_label)
@@ -74,6 +77,7 @@ def judge(
         rows_kept=kept,
         rows_quarantined=quarantined,
         rows_released=sorter.released,
+        reviews_of_no_row=len(sorter.missed),
         expectations=outcomes,
     )
 

@@ -21,6 +21,9 @@ QUARANTINE = pa.schema(
     ]
 )
 
+DROPPED = "dropped"
+"""The rule of a row that breaks none, and that a person dropped when it did."""
+
 SHORTEST_PREFIX = 6  # digits of an id
 
 

@@ -2,10 +2,10 @@
 
 One line per row: `id,decision,rule,reviewer,note`. A release lets the row pass the rule that it names, or the
 rules, with spaces between: if it breaks another one too, it stays in quarantine. A drop says that the row
-shall stay there; it no longer counts towards `validate.max_quarantined`. Guarantees that no row without text
-or label is released, because no later stage can use it; that lines are sorted by id, so that a change reads
-well in a diff; and that an interrupted write leaves the old file. Does not guard against two people writing
-at once: git does, when they commit.
+shall stay there, whatever the rules say later; it no longer counts towards `validate.max_quarantined`.
+Guarantees that no row without text or label is released, because no later stage can use it; that lines are
+sorted by id, so that a change reads well in a diff; and that an interrupted write leaves the old file. Does
+not guard against two people writing at once: git does, when they commit.
 """
 
 import csv

@@ -1,7 +1,8 @@
 """The second pass over a table of rows: which of them are kept and which are set aside, and why.
 
 Guarantees that every row is either kept or quarantined, in the order they came. A row that a person released
-for every rule it breaks is kept; for some of them, it is listed under the first of the others.
+for every rule it breaks is kept; for some of them, it is listed under the first of the others. One that a
+person dropped is set aside, also if by now it breaks no rule: then it is listed under `DROPPED`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 
 from bertline.corpus.rows import read_chunks
 from bertline.quality.ahead import ahead
-from bertline.quality.quarantine import QUARANTINE
+from bertline.quality.quarantine import DROPPED, QUARANTINE
 from bertline.quality.review import Review
 from bertline.quality.survey import Survey
 
@@ -28,6 +29,7 @@ class Sorter:
     def __init__(self, rows: Path, survey: Survey, reviews: Mapping[str, Review]) -> None:
         self.released = 0  # rows, once `kept` has been read to its end
         self.dropped = 0  # rows, once `quarantined` has been read to its end
+        self.missed = set(reviews)  # ids of no row, once `kept` has been read to its end
         self._rows = rows
         self._survey = survey
         self._reviews = reviews
@@ -45,9 +47,11 @@ class Sorter:
 
     def quarantined(self) -> Iterator[pa.Table]:
         """Yield the rows set aside, as `QUARANTINE`."""
-        names = pa.array([rule.name for rule in self._survey.rules], pa.string())
-        reasons = pa.array([rule.reason for rule in self._survey.rules], pa.string())
-        if (self._first == KEPT).all():
+        names = pa.array([*(rule.name for rule in self._survey.rules), DROPPED], pa.string())
+        reasons = pa.array(
+            [*(rule.reason for rule in self._survey.rules), "a person dropped it"], pa.string()
+        )
+        if (self._first == KEPT).all() and all(each.decision == "release" for each in self._reviews.values()):
             return
         for chunk, rules, released in self._sorted():
             aside = (rules != KEPT) & ~released
@@ -66,10 +70,12 @@ class Sorter:
             start += len(chunk)
             rules = self._first[codes]
             released = np.zeros(len(chunk), bool)
-            reviewed = pc.is_in(chunk["id"], self._reviewed).to_numpy() & (rules != KEPT)
-            for row in np.flatnonzero(reviewed):
+            for row in np.flatnonzero(pc.is_in(chunk["id"], self._reviewed)):
                 review = self._reviews[chunk["id"][int(row)].as_py()]
-                if review.decision == "release":
+                self.missed.discard(review.id)
+                if review.decision == "drop" and rules[row] == KEPT:
+                    rules[row] = len(self._survey.rules)
+                elif review.decision == "release" and rules[row] != KEPT:
                     left = self._broken_but(codes[row], review.rules)
                     released[row] = not left
                     rules[row] = [*left, rules[row]][0]

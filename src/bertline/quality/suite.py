@@ -13,6 +13,7 @@ import great_expectations.expectations as gxe
 
 from bertline.params.validate import SEVERITIES, Params
 from bertline.quality.engine import Rule
+from bertline.quality.quarantine import DROPPED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ def build_suite(params: Params, own: list[Rule]) -> Suite:
         ValueError: one of `own` has the name of another rule.
     """
     features, facts, classes = _on_features(params), _on_facts(params), _on_classes(params)
-    taken = {rule.name for rule in [*features, *facts, *classes]}
+    taken = {DROPPED, *(rule.name for rule in [*features, *facts, *classes])}
     for rule in own:
         if rule.name in taken:
             raise ValueError(f"expectation {rule.name!r} has the name of another; choose one of its own")

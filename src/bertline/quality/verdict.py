@@ -57,4 +57,5 @@ class Verdict:
     rows_kept: int
     rows_quarantined: int
     rows_released: int  # of those kept: rows that break a rule and that a person released
+    reviews_of_no_row: int  # people's decisions on rows that are not, or no longer, here
     expectations: list[Outcome]

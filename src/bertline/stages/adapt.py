@@ -39,16 +39,17 @@ def _pretrain(
         return
     import bertline.modeling
     from bertline.modeling.adapting import build_pretraining, build_task
-    from bertline.modeling.checkpoints import SCRATCH, Checkpoints, run_key
+    from bertline.modeling.checkpoints import SCRATCH, Checkpoints, only_training, run_key
     from bertline.modeling.distributed import joined
     from bertline.modeling.encoder import make_deterministic, pick_device, runtime, save_classifier
-    from bertline.modeling.memory import keep_freed_memory, memory_errors
+    from bertline.modeling.memory import keep_freed_memory
+    from bertline.modeling.out_of_memory import memory_errors
     from bertline.modeling.schedules import steps_of
     from bertline.modeling.training import train
     from bertline.stages.progress import show, write_curves, write_summary
 
     splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
-    with memory_errors(), joined(params) as world:
+    with memory_errors(), joined(params) as world, only_training(SCRATCH / "adapt", world):
         device = pick_device(params.device)
         keep_freed_memory()
         make_deterministic(params.seed, params.threads)
@@ -64,7 +65,7 @@ def _pretrain(
         task = build_task(learner, splits, tokens, params)
         learner.to(device)
         stream = train(learner, task, params, checkpoints)
-        events = list(show(stream, steps_of(len(task), params)) if world.is_main else stream)
+        events = show(stream, steps_of(len(task), params), report) if world.is_main else list(stream)
         if not world.is_main:
             return
         save_classifier(learner.base_model, tokens, manifest.max_length, model)

@@ -1,6 +1,6 @@
 """Run a stage function as the command dvc.yaml names: one flag per path, one clear line per error.
 
-A user's mistake (ValueError) and a failing machine (OSError: disk full, no permission) end with one
+A user's mistake (ValueError) and a failing machine (OSError, as of a full disk; MemoryError) end with one
 `error:` line and exit status 1; anything else is our defect and keeps its traceback.
 """
 
@@ -21,6 +21,8 @@ def run(stage: Callable[..., None]) -> None:
         stage(**vars(parser.parse_args()))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {name}: {error}")
+    except MemoryError:
+        sys.exit(f"error: {name}: there is not enough memory")
     except KeyboardInterrupt:
         print(f"error: {name}: interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)

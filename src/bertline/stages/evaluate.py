@@ -27,7 +27,7 @@ from bertline.evaluation.predictions import (
     write_predictions,
 )
 from bertline.evaluation.report import render
-from bertline.evaluation.summary import summarize
+from bertline.evaluation.summary import few_rows, summarize
 from bertline.modeling.baseline import joined, load_baseline
 from bertline.params.evaluate import Params
 from bertline.params.loading import load_params
@@ -191,7 +191,7 @@ def _readable(issues: pa.Table) -> pa.Table:
 
 
 def _print_table(metrics: dict[str, Any]) -> None:
-    print(f"{metrics['rows']:,} test rows, {metrics['confidence']:.0%} intervals")
+    print(f"{metrics['rows']:,} test rows, {100 * metrics['confidence']:g}% intervals")
     print(f"{'':12}{'accuracy':28}macro-F1")
     for model, sign in (("candidate", ""), ("baseline", ""), ("difference", "+")):
         line = f"{model:12}"
@@ -201,6 +201,8 @@ def _print_table(metrics: dict[str, Any]) -> None:
             )
             line += f"{value:8}{f'{low} to {high}':20}"
         print(line.rstrip())
+    if few := few_rows(metrics):
+        print(few)
 
 
 if __name__ == "__main__":

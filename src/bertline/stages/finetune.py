@@ -10,16 +10,17 @@ from transformers import PreTrainedModel
 import bertline.modeling
 from bertline.modeling.activations import disk_bytes
 from bertline.modeling.adapted import find_encoder
-from bertline.modeling.checkpoints import SCRATCH, Checkpoints, run_key
+from bertline.modeling.checkpoints import SCRATCH, Checkpoints, only_training, run_key
 from bertline.modeling.distillation import load_teacher
 from bertline.modeling.distributed import World, joined
 from bertline.modeling.encoder import make_deterministic, pick_device, runtime, save_classifier
 from bertline.modeling.finetuning import fine_tune, prepare, teach
 from bertline.modeling.history import Epoch, Step, best_epoch
 from bertline.modeling.launch import launch
-from bertline.modeling.memory import keep_freed_memory, memory_errors
+from bertline.modeling.memory import keep_freed_memory
+from bertline.modeling.out_of_memory import memory_errors
 from bertline.modeling.schedules import steps_of
-from bertline.modeling.tokens import Manifest, read_split
+from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
 from bertline.modeling.training import TrainingDivergedError
 from bertline.modeling.unpadded import is_enabled
 from bertline.params.finetune import Params
@@ -42,12 +43,12 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
     params = load_params(Params)
     if launch(params):
         return
-    with memory_errors(), joined(params) as world:
+    with memory_errors(), joined(params) as world, only_training(SCRATCH / "finetune", world):
         manifest = Manifest.read(tokens)
         keep_freed_memory()
         make_deterministic(params.seed, params.threads)
         facts = runtime(pick_device(params.device)) | {"processes": world.size}
-        best = _train(params, manifest, tokens, adapted, teacher, facts, world)
+        best = _train(params, manifest, tokens, adapted, teacher, report, facts, world)
         if not world.is_main:
             return
         save_classifier(best.model, tokens, manifest.max_length, model)
@@ -65,6 +66,7 @@ def _train(
     tokens: Path,
     adapted: Path,
     teacher: Path,
+    report: Path,
     facts: dict[str, str | int],
     world: World,
 ) -> Trained:
@@ -86,17 +88,12 @@ def _train(
         seeded = replace(params, seed=seed)
         with world.in_turn():
             checkpoints = Checkpoints(key, SCRATCH / "finetune", name=str(seed))
-        if world.is_main and checkpoints.found:
-            print("continuing from the checkpoint of an interrupted run")
         classifier = prepare(encoder, manifest, seeded, device)
-        if world.is_main and params.unpadded and not is_enabled(classifier):
-            print("this encoder cannot run unpadded: texts of like length are padded to the longest")
-        if world.is_main and params.cache_activations:
-            size = disk_bytes(classifier, splits) / 1e9
-            print(f"keeping what the frozen layers say on disk: {size:.2f} GB", flush=True)
+        if world.is_main:
+            _announce(checkpoints, classifier, seeded, splits)
         stream = fine_tune(classifier, splits, seeded, checkpoints, taught)
         try:
-            events = list(show(stream, total) if world.is_main else stream)
+            events = show(stream, total, report) if world.is_main else list(stream)
         except TrainingDivergedError as error:
             diverged = error
             if world.is_main and params.restarts > 1:
@@ -110,6 +107,22 @@ def _train(
         assert diverged is not None, "a training that led to nothing has diverged"
         raise diverged
     return best
+
+
+def _announce(
+    checkpoints: Checkpoints, classifier: PreTrainedModel, params: Params, splits: dict[str, TokenizedSplit]
+) -> None:
+    """Print what a person should know of a training that starts."""
+    if checkpoints.ended:
+        print(f"seed {params.seed} has been trained to its end before")
+        return
+    if checkpoints.found:
+        print("continuing from the checkpoint of an interrupted run")
+    if params.unpadded and not is_enabled(classifier):
+        print("this encoder cannot run unpadded: texts of like length are padded to the longest")
+    if params.cache_activations:
+        size = disk_bytes(classifier, splits) / 1e9
+        print(f"keeping what the frozen layers say on disk: {size:.2f} GB", flush=True)
 
 
 if __name__ == "__main__":

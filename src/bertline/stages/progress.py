@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +15,21 @@ LINES = 20
 """Lines that a whole training leaves in a log."""
 
 
-def show(events: Iterable[Step | Epoch], total: int) -> Iterator[Step | Epoch]:
-    """Pass the events on, with a progress bar of `total` steps in a terminal and some lines elsewhere."""
+def show(events: Iterable[Step | Epoch], total: int, report: Path) -> list[Step | Epoch]:
+    """Return the events, and show them while they come.
+
+    As a progress bar of `total` steps in a terminal and some lines elsewhere, and as curves in `report`, so
+    that `dvc plots show` draws them after every epoch.
+    """
+    seen, written = [], 0.0
     with tqdm(total=total, unit="step", disable=None, dynamic_ncols=True) as bar:
         since, examples, rate, at_once = time.monotonic(), 0, 0.0, 0
         for event in events:
+            seen.append(event)
             if isinstance(event, Epoch):
+                if time.monotonic() - written > 1:  # epochs of an interrupted run come one upon the other
+                    write_curves(seen, report)
+                    written = time.monotonic()
                 scores = (f"{name.replace('_', '-')} {score:.4f}" for name, score in event.scores.items())
                 bar.write(
                     f"epoch {event.epoch}: train loss {event.train_loss:.4f}, validation {', '.join(scores)}"
@@ -34,12 +43,12 @@ def show(events: Iterable[Step | Epoch], total: int) -> Iterator[Step | Epoch]:
                 examples += event.examples
                 if (passed := time.monotonic() - since) > 1:  # so that replayed steps do not count for long
                     since, examples, rate = since + passed, 0, examples / passed
-                line = f"loss {event.loss:.4f}, {rate:.0f} examples/s"
+                line = f"loss {event.loss:.4f}" + (f", {rate:.0f} examples/s" if rate else "")
                 bar.set_postfix_str(line, refresh=False)
                 bar.update()
                 if bar.disable and event.step % max(1, total // LINES) == 0:
                     print(f"step {event.step} of {total}: {line}", flush=True)
-            yield event
+    return seen
 
 
 def write_curves(events: list[Step | Epoch], folder: Path) -> None:

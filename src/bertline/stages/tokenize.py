@@ -17,7 +17,7 @@ from bertline.modeling.token_cache import TokenCache
 from bertline.modeling.token_writer import Chunk, pack_ids, write_split
 from bertline.modeling.tokenizer import copy_tokenizer, measure_tokenizer, special_ids, train_tokenizer
 from bertline.modeling.tokens import Manifest, windows_of
-from bertline.modeling.weights import find_weights, fingerprint, longest_input
+from bertline.modeling.weights import find_weights, fingerprint, longest_input, read_config
 from bertline.params.loading import load_params
 from bertline.params.tokenize import Params as TokenizeParams
 from bertline.stages.command import run
@@ -54,9 +54,10 @@ def tokenize(*, splits: Path, out: Path, report: Path) -> None:
         classes=classes,
     ).write(out)
     cache = TokenCache(out, max_length=params.max_length, long_texts=params.long_texts, stride=params.stride)
+    known = read_config(folder).get("vocab_size") if params.vocabulary is None else None
     counts: dict[str, Counter[str]] = {name: Counter() for name in SPLITS}
     for name, count in counts.items():
-        chunks = _tokenize(paths[name], classes, cache, count, multi_label=multi_label)
+        chunks = _tokenize(paths[name], classes, cache, count, multi_label=multi_label, known=known)
         write_split(out / f"{name}.arrow", chunks)
         mean = count["tokens"] / count["rows"]
         long = f"{count['rows_cut']} cut, {count['rows_in_windows']} in windows"
@@ -118,11 +119,18 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def _tokenize(
-    path: Path, classes: tuple[str, ...], cache: TokenCache, count: Counter[str], *, multi_label: bool
+    path: Path,
+    classes: tuple[str, ...],
+    cache: TokenCache,
+    count: Counter[str],
+    *,
+    multi_label: bool,
+    known: int | None,
 ) -> Iterator[Chunk]:
     """Yield the tokens of a split chunk by chunk, and count them into `count`."""
     for chunk in read_chunks(path, columns=["id", "text", "text_pair", "label"]):
         encoded = cache.encode(chunk)
+        _check_ids(int(encoded.input_ids.max()), known)
         count["rows"] += len(chunk)
         count["tokens"] += len(encoded.input_ids)
         count["longest"] = max(count["longest"], int(encoded.lengths.max()))
@@ -133,6 +141,14 @@ def _tokenize(
         else:
             labels = pc.index_in(chunk["label"], pa.array(classes, pa.string())).cast(pa.int64()).to_numpy()
         yield Chunk(pack_ids(chunk["id"].to_pylist()), encoded, labels)
+
+
+def _check_ids(largest: int, known: int | None) -> None:
+    if known is not None and largest >= known:
+        raise ValueError(
+            f"the tokenizer of tokenize.weights makes token {largest}, but its encoder has embeddings for "
+            f"{known} tokens; save it again after resize_token_embeddings"
+        )
 
 
 def _keep(cache: TokenCache, out: Path) -> None:

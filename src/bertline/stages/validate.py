@@ -51,7 +51,7 @@ def validate(
         )
     write_report(verdict, account, report)
     (report / "suite.json").write_text(suite.as_json(), encoding="utf-8")
-    _print_account(verdict)
+    _print_account(verdict, reviews)
     if not verdict.passed:
         raise ValueError(f"the batch is stopped: {explain(verdict)}; see {report / 'index.html'}")
 
@@ -82,10 +82,12 @@ def _read_account(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _print_account(verdict: Verdict) -> None:
+def _print_account(verdict: Verdict, reviews: Path) -> None:
     released = f" ({verdict.rows_released} of them released)" if verdict.rows_released else ""
     kept = f"{verdict.rows_kept} kept{released}"
     print(f"{verdict.rows_in} rows in = {kept} + {verdict.rows_quarantined} quarantined")
+    if verdict.reviews_of_no_row:
+        print(f"  {verdict.reviews_of_no_row} decisions in {reviews} are about no row that is here")
     for outcome in verdict.expectations:
         if outcome.passed:
             continue
