@@ -28,6 +28,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from bertline.promotion.promote import explain
+
 GRACE_SECONDS = 10.0  # between asking a stage to stop and insisting
 _RESTORED = "is cached - skipping run, checking out outputs"  # DVC found the same inputs in its run cache
 _GIT_HINT = "To track the changes with git, run:"  # DVC's closing advice; a retraining never commits
@@ -49,7 +51,7 @@ def run_pipeline(root: Path) -> dict[str, State[Any]]:
     try:
         return _run_pipeline(root)
     except DvcException as error:
-        raise StageError(f"{error}; see: dvc status") from error
+        raise StageError(explain(error)) from error
 
 
 def _run_pipeline(root: Path) -> dict[str, State[Any]]:
@@ -60,16 +62,14 @@ def _run_pipeline(root: Path) -> dict[str, State[Any]]:
             upstream = [states[each] for each in graph.successors(stage)]
             states[stage] = state = _task(repo, stage)(return_state=True, wait_for=upstream)
             if not state.is_completed():
-                raise StageError(state.message)
-    return {_name(stage): state for stage, state in states.items()}
-
-
-def _name(stage: Any) -> str:
-    """Return the stage's name; of a .dvc file its path, in the form `dvc repro` takes from the root."""
-    return getattr(stage, "name", None) or Path(stage.path).relative_to(stage.repo.root_dir).as_posix()
+                error = state.result(raise_on_failure=False)
+                raise error if isinstance(error, DvcException) else StageError(state.message)
+    return {stage.addressing: state for stage, state in states.items()}
 
 
 def _task(repo: Repo, stage: Any) -> Task[[], State[None]]:
+    name = stage.addressing  # as `dvc repro` takes it, from the current folder
+
     def run() -> State[None]:
         logger = get_run_logger()
         with repo.lock:
@@ -78,7 +78,7 @@ def _task(repo: Repo, stage: Any) -> Task[[], State[None]]:
             logger.info("up to date")
             return Completed(name="Cached")
         logger.info("running")
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", _name(stage)]
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
         lines: deque[str] = deque(maxlen=50)
         with _process(command, Path(repo.root_dir)) as process:
             for line in _lines(process):
@@ -89,9 +89,7 @@ def _task(repo: Repo, stage: Any) -> Task[[], State[None]]:
         restored = any(_RESTORED in line for line in lines)
         return Completed(name="Restored" if restored else None)
 
-    return Task(
-        run, name=_name(stage), task_run_name=_name(stage), cache_policy=NO_CACHE, persist_result=False
-    )
+    return Task(run, name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
 
 
 @contextmanager
@@ -144,4 +142,5 @@ def _explain(lines: Sequence[str]) -> str:
         lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
         dropwhile(lambda line: not line.startswith("error: "), lines),
     )
-    return "\n".join(own) or "\n".join([*lines][-5:])
+    said = "\n".join(own) or "\n".join([*lines][-5:])
+    return f"{said}; run: dvc pull" if "missing data 'source'" in said else said

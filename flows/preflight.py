@@ -1,6 +1,7 @@
 """What must hold before a retraining may start: each check is one ValueError with the next command.
 
-They are quick, and made before any work. They guarantee nothing about the data: `validate` does that.
+They are made before any work, and quick but for a champion that is not here yet. They guarantee nothing about
+the data: `validate` does that.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 from bertline.params.checking import check_params
 from bertline.params.loading import PARAMS_FILE
 from bertline.promotion.rebuildable import require_rebuildable
+from bertline.promotion.registry import Registry
 
 
 def check(root: Path) -> None:
@@ -19,3 +21,6 @@ def check(root: Path) -> None:
     """
     check_params(Path(os.path.relpath(root / PARAMS_FILE)))
     require_rebuildable(root)
+    registry = Registry(root)
+    if champion := registry.champion():
+        registry.fetch(champion)  # to compare with: better missed now than after hours of training

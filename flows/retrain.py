@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import State, flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -98,6 +99,12 @@ def main() -> int:
             summary = retrain()
     except (ValueError, OSError, StageError) as error:
         print(f"error: {str(error).removeprefix('error: ')}", file=sys.stderr)  # a stage has its own
+        return 1
+    except httpx.HTTPError as error:  # only Prefect's client speaks HTTP in this process
+        refused = isinstance(error, httpx.HTTPStatusError)
+        what = f"the Prefect server {'refuses' if refused else 'is gone'} ({error})"
+        kept = "the stages that ended are kept: run the same command again to continue"
+        print(f"error: {what}; {kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to continue", file=sys.stderr)

@@ -98,6 +98,21 @@ def test_a_stage_that_crashes_shows_the_end_of_its_output(project: Path) -> None
         drive(project)
 
 
+def test_a_stage_of_another_map_is_run_where_the_graph_has_it(project: Path) -> None:
+    (project / "prep").mkdir()
+    (project / "prep/dvc.yaml").write_text("stages: {clean: {cmd: echo ok > clean.txt, outs: [clean.txt]}}\n")
+    path = project / "dvc.yaml"
+    path.write_text(path.read_text().replace("deps: [raw.txt]", "deps: [raw.txt, prep/clean.txt]"))
+    states = drive(project)
+    assert states["prep/dvc.yaml:clean"] == states["ingest"] == "Completed"
+
+
+def test_a_dvc_that_was_killed_while_it_wrote_its_locks_is_one_clear_error(project: Path) -> None:
+    (project / ".dvc/tmp/rwlock").write_text("")
+    with pytest.raises(StageError, match=r"^Unable to read RWLock-file .*; run: rm \.dvc/tmp/rwlock$"):
+        drive(project)
+
+
 def test_a_broken_map_is_one_clear_error(project: Path) -> None:
     (project / "dvc.yaml").write_text("stages: [")
     with pytest.raises(StageError, match=r"dvc\.yaml"):

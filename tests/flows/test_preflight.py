@@ -1,12 +1,25 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
+from bertline.promotion.registry import Registry
 from flows import preflight
 
 
 def test_a_clean_project_passes(project: Path) -> None:
     preflight.check(project)
+
+
+def test_a_champion_that_cannot_be_fetched_is_missed_before_any_work(project: Path) -> None:
+    registry = Registry(project)
+    registry.assign(registry.register(registry.save_experiment("run"), "why"), "why")
+    shutil.rmtree(project / ".bertline")
+    preflight.check(project)
+    for folder in (".bertline", ".dvc/cache"):
+        shutil.rmtree(project / folder)
+    with pytest.raises(ValueError, match=r"the model of v1\.0\.0 is not in DVC's cache and cannot"):
+        preflight.check(project)
 
 
 def test_a_typo_in_the_parameters_is_refused(project: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prefect import State
 from prefect.client.orchestration import get_client
@@ -102,6 +103,19 @@ def test_a_failing_machine_ends_with_one_error_line(
     monkeypatch.setattr(retrain, "run_pipeline", full)
     assert retrain.main() == 1
     assert capsys.readouterr().err.endswith("error: [Errno 28] No space left on device\n")
+
+
+def test_a_server_that_goes_away_while_it_runs_is_one_error_line(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(root: Path) -> None:
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr(retrain, "run_pipeline", gone)
+    assert retrain.main() == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: the Prefect server is gone ([Errno 111] Connection refused); ")
+    assert line.endswith("run the same command again to continue")
 
 
 def test_a_checkout_edited_while_training_ran_is_not_promoted(

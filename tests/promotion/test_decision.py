@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -20,17 +21,19 @@ PARAMS = Params(
 )
 
 
-def model(wrong: int, *, start: int = 0, classes: tuple[str, ...] = ("ham", "spam")) -> Predictions:
-    """Predictions that are wrong on `wrong` rows from row `start` on."""
-    expected = np.arange(ROWS) % 2
-    at = (np.arange(ROWS) - start) % ROWS < wrong
-    predicted = np.where(at, 1 - expected, expected)
+def says(expected: np.ndarray, wrong: np.ndarray) -> Predictions:
+    """Predictions that are wrong on the rows `wrong`, a mask."""
     return Predictions(
-        ids=[str(row) for row in range(ROWS)],
-        classes=classes,
+        ids=[str(row) for row in range(len(expected))],
+        classes=("ham", "spam"),
         expected=expected,
-        probabilities=np.eye(len(classes), dtype=np.float32)[predicted],
+        probabilities=np.eye(2, dtype=np.float32)[np.where(wrong, 1 - expected, expected)],
     )
+
+
+def model(wrong: int, *, start: int = 0, rows: int = ROWS) -> Predictions:
+    """Predictions that are wrong on `wrong` rows from row `start` on."""
+    return says(np.arange(rows) % 2, (np.arange(rows) - start) % rows < wrong)
 
 
 def failed(wrong: int, baseline: int = 200, champion: Predictions | None = None) -> list[str]:
@@ -63,12 +66,45 @@ def test_a_model_worse_than_the_champion_is_not_promoted() -> None:
     assert failed(40, champion=model(10)) == ["no loss to champion"]
 
 
+def test_a_loss_that_the_rows_cannot_rule_out_is_a_loss() -> None:
+    candidate, champion = model(22), model(20, start=200)  # 0.005 worse, on other rows; 0.01 is allowed
+    verdict = decide(PARAMS, candidate=candidate, baseline=model(200), champion=champion)
+    assert [gate.passed for gate in verdict.gates] == [True, True, False]
+
+
+def test_a_model_with_the_champions_accuracy_and_less_macro_f1_is_not_promoted() -> None:
+    expected = (np.arange(ROWS) >= 360).astype(np.int64)  # 40 rows of spam
+    candidate = says(expected, np.arange(ROWS) >= 380)  # takes 20 of them for ham
+    champion = says(expected, np.arange(ROWS) < 20)  # takes 20 rows of ham for spam
+    only_ham, params = says(expected, expected == 1), replace(PARAMS, max_loss_to_champion=0.05)
+    verdict = decide(params, candidate=candidate, baseline=only_ham, champion=champion)
+    assert [gate.passed for gate in verdict.gates] == [True, True, False]
+
+
+@pytest.mark.parametrize(("baseline", "gate"), [(0, 1), (15, 2)])
+def test_agreement_on_a_few_rows_shows_nothing(baseline: int, gate: int) -> None:
+    verdict = decide(
+        replace(PARAMS, max_loss_to_champion=0.03),
+        candidate=model(0, rows=15),
+        baseline=model(baseline, rows=15),
+        champion=model(0, rows=15),
+    )
+    assert not verdict.gates[gate].passed
+    assert "[-0.218, +0.218]" in verdict.gates[gate].reason
+    assert "15 test rows are too few to show that it does" in verdict.gates[gate].reason
+
+
+def test_a_first_model_far_above_the_baseline_is_promoted_on_a_few_rows() -> None:
+    verdict = decide(PARAMS, candidate=model(1, rows=15), baseline=model(8, rows=15, start=7), champion=None)
+    assert verdict.promote
+
+
 def test_a_model_that_says_what_the_champion_says_is_promoted() -> None:
     assert failed(20, champion=model(20)) == []
 
 
 def test_a_champion_that_knows_other_classes_is_compared_over_the_union() -> None:
-    champion = model(20, classes=("ham", "spam"))
+    champion = model(20)
     wider = Predictions(
         ids=champion.ids,
         classes=("eggs", "ham", "spam"),

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from bertline.promotion import promote as promotion
 from bertline.promotion import scoring
 from bertline.promotion.promote import judge, promote, require_reproduced, roll_back
 from bertline.promotion.registry import Registry
+from bertline.promotion.tags import NAME
 
 Retrained = Callable[[int], Path]
 
@@ -79,6 +81,38 @@ def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained:
     assert "bertline rollback v1.1.0" in judge(root).headline
 
 
+@pytest.mark.parametrize(
+    ("act", "way_back"),
+    [
+        (("v1.1.0",), "deprecated; to take that back: git tag --delete 'text-classifier@v1.1.0!'"),
+        (("v1.1.0", "champion"), "champion before; to make it champion again: bertline rollback v1.1.0"),
+    ],
+)
+def test_a_model_that_people_took_back_is_not_promoted_again_by_itself(
+    retrained: Retrained, act: tuple[str, ...], way_back: str
+) -> None:
+    for epochs in (3, 4):
+        retrain(root := retrained(epochs))
+    run_in(root, "gto", "deprecate", NAME, *act)
+    assert retrain(root) is None
+    assert champion(root) == "v1.0.0"
+    assert judge(root).headline == f"the candidate is v1.1.0, bit for bit, which was {way_back}"
+    run_in(root, *shlex.split(way_back.partition(": ")[2]))
+    assert champion(root) == "v1.1.0"
+
+
+def test_where_people_took_back_the_only_champion_it_returns_by_name(retrained: Retrained) -> None:
+    retrain(root := retrained(3))
+    run_in(root, "gto", "deprecate", NAME, "v1.0.0", "champion")
+    assert retrain(root) is None
+    assert roll_back(root, "v1.0.0").name == champion(root) == "v1.0.0"
+
+
+def test_what_is_not_promoted_anew_repeats_no_reasons_of_another_time(retrained: Retrained) -> None:
+    retrain(root := retrained(3))
+    assert judge(root).reasons == ""
+
+
 def test_every_rollback_goes_one_version_further_back(retrained: Retrained) -> None:
     for epochs in (2, 3, 4):
         retrain(root := retrained(epochs))
@@ -107,16 +141,36 @@ def test_a_candidate_that_replaced_the_judged_one_is_not_promoted(retrained: Ret
     assert Registry(root).versions() == []
 
 
-def test_a_champion_trained_on_another_split_is_named_as_flattered(retrained: Retrained) -> None:
+@pytest.mark.parametrize(
+    ("knob", "value"), [("test", "0.21"), ("test_source", "new.csv"), ("validation_source", "new.csv")]
+)
+def test_a_champion_trained_on_another_split_is_named_as_flattered(
+    retrained: Retrained, knob: str, value: str
+) -> None:
     retrain(retrained(3))
     root = retrained(4)
     assert "another split" not in judge(root).reasons
     path = root / "params.yaml"
-    path.write_text(re.sub(r"test: \S+", "test: 0.21", path.read_text()))
+    path.write_text(re.sub(rf"(?m)^  {knob}: \S+", f"  {knob}: {value}", path.read_text()))
     (root / ".bertline/judgement.json").unlink()  # a toy's dvc.lock does not name the split
     judgement = judge(root)
     assert judgement.promote
     assert "The champion was trained on another split" in judgement.reasons.splitlines()[-1]
+
+
+def test_a_champion_that_cannot_read_the_test_rows_is_named_with_a_way_out(
+    retrained: Retrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(model: Path, rows: Path, params: object) -> Predictions:
+        raise ValueError("tokenize.long_texts is 'windows', which is for single texts")
+
+    retrain(retrained(3))
+    root = retrained(4)
+    monkeypatch.setattr(scoring, "score", refuse)
+    with pytest.raises(ValueError, match=r"the champion v1\.0\.0, .*'windows'.* do without: gto") as refusal:
+        judge(root)
+    run_in(root, *shlex.split(str(refusal.value).rpartition("do without: ")[2]))
+    assert retrain(root) == "v1.1.0"
 
 
 @pytest.mark.parametrize("step", ["push", "save_experiment", "register", "fetch", "assign"])
@@ -198,6 +252,25 @@ def test_a_stale_candidate_is_refused(project: Path) -> None:
         require_reproduced(project)
 
 
+def test_what_the_verdict_does_not_depend_on_may_be_stale(project: Path) -> None:
+    (project / "old.csv").write_text("text,label\n")
+    run_in(project, "dvc", "add", "--quiet", "old.csv")
+    (project / "old.csv").unlink()
+    stage = (
+        "{cmd: mail, deps: [data/predictions], metrics: [sent.json: {cache: false}], always_changed: true}"
+    )
+    path = project / "dvc.yaml"
+    path.write_text(path.read_text().replace("\nartifacts:", f"\n  notify: {stage}\nartifacts:"))
+    run_in(project, "git", "commit", "--all", "--quiet", "--message", "Notify")
+    assert retrain(project) == "v1.0.0"
+
+
+def test_a_dvc_that_was_killed_while_it_wrote_its_locks_is_a_clear_error(project: Path) -> None:
+    (project / ".dvc/tmp/rwlock").write_text("")
+    with pytest.raises(ValueError, match=r"RWLock-file .*; run: rm \.dvc/tmp/rwlock$"):
+        require_reproduced(project)
+
+
 def test_without_a_candidate_the_error_names_the_command(fresh: Path) -> None:
     with pytest.raises(ValueError, match="there is no candidate yet; run: make run"):
         judge(fresh)
@@ -205,7 +278,7 @@ def test_without_a_candidate_the_error_names_the_command(fresh: Path) -> None:
 
 def test_nothing_to_roll_back_to_is_a_clear_error(retrained: Retrained) -> None:
     root = retrained(3)
-    with pytest.raises(ValueError, match="there is no champion yet"):
+    with pytest.raises(ValueError, match="there is no champion, so nothing to roll back; name a version"):
         roll_back(root, None)
     retrain(root)
     with pytest.raises(ValueError, match=r"v1\.0\.0 is the first champion"):

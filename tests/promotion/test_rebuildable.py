@@ -36,6 +36,40 @@ def test_a_zip_unpacked_inside_another_repository_is_not_one_either(project: Pat
         require_rebuildable(project)
 
 
+def test_a_folder_of_the_project_is_told_where_its_root_is(project: Path) -> None:
+    (project / "src").mkdir()
+    with pytest.raises(ValueError, match=f"run from {project}$"):
+        require_rebuildable(project / "src")
+
+
+def test_a_repository_that_git_refuses_to_read_is_refused_in_its_words(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container, or under sudo
+    with pytest.raises(ValueError, match=r"dubious ownership .* git config --global --add safe\.directory"):
+        require_rebuildable(project)
+
+
+def test_a_clone_without_the_tags_of_its_remote_is_refused(project: Path, tmp_path: Path) -> None:
+    run_in(project, "git", "tag", "-a", "-m", "first", "text-classifier@v1.0.0")
+    clone = tmp_path / "clone"
+    run_in(tmp_path, "git", "clone", "--quiet", "--no-tags", str(project), str(clone))
+    for key in ("user.name", "user.email"):
+        run_in(clone, "git", "config", key, "toy@example.com")
+    with pytest.raises(ValueError, match=r"has text-classifier@v1\.0\.0, .*run: git fetch --tags origin"):
+        require_rebuildable(clone)
+    run_in(clone, "git", "fetch", "--quiet", "--tags", "origin")
+    require_rebuildable(clone)
+    run_in(clone, "git", "tag", "--force", "-a", "-m", "another", "text-classifier@v1.0.0")
+    with pytest.raises(ValueError, match=r"another model here than in origin; run: git tag --delete"):
+        require_rebuildable(clone)
+
+
+def test_a_remote_that_is_away_is_no_obstacle(project: Path) -> None:
+    run_in(project, "git", "remote", "add", "origin", "http://127.0.0.1:9/away.git")
+    require_rebuildable(project)
+
+
 def test_a_repository_without_a_commit_is_refused(project: Path) -> None:
     shutil.rmtree(project / ".git")
     run_in(project, "git", "init", "--quiet")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import dvc.api
 import pytest
-from toy_project import run_in
+from toy_project import run_in, set_epochs
 
-from bertline.promotion.registry import CHAMPION, NAME, Registry
+from bertline.promotion.registry import CHAMPION, Registry
+from bertline.promotion.tags import NAME
 
 Retrained = Callable[[int], Path]
 
@@ -29,6 +30,17 @@ def git(root: Path, *arguments: str) -> str:
 
 def test_the_first_version_is_1_0_0_and_later_ones_bump_the_minor_number(retrained: Retrained) -> None:
     assert [promote(retrained(epochs)) for epochs in (2, 3)] == ["v1.0.0", "v1.1.0"]
+
+
+@pytest.mark.parametrize("deprecated", [["v1.1.0"], ["v1.0.0", "v1.1.0"]])
+def test_the_number_of_a_deprecated_version_is_not_given_again(
+    retrained: Retrained, deprecated: list[str]
+) -> None:
+    for epochs in (2, 3):
+        promote(root := retrained(epochs))
+    for version in deprecated:
+        run_in(root, "gto", "deprecate", NAME, version)
+    assert promote(retrained(4)) == "v1.2.0"
 
 
 def test_a_promotion_leaves_branch_index_and_working_tree_alone(project: Path) -> None:
@@ -146,9 +158,30 @@ def test_a_model_that_is_gone_never_becomes_champion(project: Path) -> None:
     registry = Registry(project)
     version = registry.register(registry.save_experiment("run"), "why")
     shutil.rmtree(project / ".dvc/cache")
-    with pytest.raises(ValueError, match="neither in DVC's cache nor in its remote"):
+    with pytest.raises(ValueError, match="not in DVC's cache and cannot be had from its remote"):
         registry.assign(version, "why")
     assert registry.champion() is None
+
+
+def test_a_model_that_is_gone_can_be_made_again_as_the_error_says(project: Path) -> None:
+    promote(project)
+    for folder in (".bertline", ".dvc/cache"):
+        shutil.rmtree(project / folder)
+    run_in(project, "dvc", "add", "--quiet", "raw.txt")  # the data are still there
+    set_epochs(project, 2)
+    registry = Registry(project)
+    with pytest.raises(ValueError, match="make it again from the same raw data: git worktree") as refusal:
+        registry.fetch(registry.versions()[0])
+    steps = str(refusal.value).partition("raw data: ")[2].partition(";")[0]
+    run_in(project, "bash", "-c", steps)
+    assert (registry.fetch(registry.versions()[0]) / "model.txt").read_text() == "3"
+
+
+def test_a_model_half_fetched_by_a_process_that_was_killed_is_removed(project: Path) -> None:
+    torn = project / ".bertline/champions/tmpabc/model"
+    torn.mkdir(parents=True)
+    promote(project)
+    assert not torn.parent.exists()
 
 
 def test_only_the_champion_and_the_model_just_fetched_are_kept(retrained: Retrained) -> None:
@@ -176,7 +209,16 @@ def test_a_repository_that_takes_no_tags_is_a_clear_error(project: Path) -> None
     registry = Registry(project)
     commit = registry.save_experiment("run")
     git(project, "tag", "text-classifier@v1.0.0", "HEAD")  # a lightweight one: not a registration
-    with pytest.raises(ValueError, match="cannot make a tag"):
+    with pytest.raises(ValueError, match=r"^cannot make a tag: .*; see: git tag"):  # . is no line break
+        registry.register(commit, "why")
+
+
+def test_a_number_that_another_worktree_gave_at_the_same_time_is_one_error_line(project: Path) -> None:
+    registry = Registry(project)
+    commit = registry.save_experiment("run")
+    assert registry.versions() == []
+    git(project, "tag", "-a", "-m", "its", "text-classifier@v1.0.0", "HEAD")
+    with pytest.raises(ValueError, match=r"^cannot make a tag: .*; see: git tag"):
         registry.register(commit, "why")
 
 
@@ -217,8 +259,9 @@ def test_the_reasons_are_the_message_of_the_tags(project: Path) -> None:
     assert "second line" in git(project, "tag", "--list", "--format=%(contents)", f"{NAME}#{CHAMPION}#1")
 
 
-def test_versions_are_found_by_the_hash_of_their_model(retrained: Retrained) -> None:
+def test_versions_are_found_by_the_hash_of_their_model_also_where_git_paints(retrained: Retrained) -> None:
     root = retrained(2)
+    git(root, "config", "color.ui", "always")
     promote(root)
     older = Registry(root).candidate()
     promote(retrained(3))
@@ -226,8 +269,8 @@ def test_versions_are_found_by_the_hash_of_their_model(retrained: Retrained) -> 
     assert [version.name for version in Registry(root).holding(older)] == ["v1.0.0"]
 
 
-def test_a_folder_inside_another_repository_has_no_registry(project: Path) -> None:
+def test_a_folder_of_the_project_is_told_where_its_root_is(project: Path) -> None:
     inner = project / "inner"
     inner.mkdir()
-    with pytest.raises(ValueError, match="not the root of a git repository"):
+    with pytest.raises(ValueError, match=f"is not the root of the project; run from {project}$"):
         Registry(inner)

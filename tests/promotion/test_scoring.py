@@ -53,6 +53,16 @@ def test_a_label_the_champion_does_not_know_counts_against_it(
     assert found.right.tolist() == [True, True, False, False]
 
 
+def test_labels_of_an_older_champion_are_compared_as_ingest_writes_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Decomposed(Spam):
+        labels = ("the\u0301", "spam")
+
+    found = _score(Decomposed, ["th\u00e9", "spam"], tmp_path, monkeypatch, multi_label=False)
+    assert found.right.tolist() == [True, True]
+
+
 def test_label_sets_are_scored_over_the_labels_of_rows_and_champion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

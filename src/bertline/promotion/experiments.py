@@ -23,7 +23,12 @@ def commit_experiment(root: Path, files: Iterable[str], message: str, name: str 
         ValueError: git cannot do it; the message is its own.
     """
     with closing(Repo(str(root))) as repo:
-        uncached = [out.fs_path for stage in repo.index.stages for out in stage.outs if not out.use_cache]
+        uncached = [
+            out.fs_path
+            for stage in repo.index.stages
+            for out in stage.outs
+            if not out.use_cache and out.exists
+        ]
     head = git(root, "rev-parse", "HEAD")
     with TemporaryDirectory() as scratch:
         index = Path(scratch, "index")

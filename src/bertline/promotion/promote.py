@@ -1,18 +1,22 @@
 """Judge the candidate against the champion and, if the verdict says so, make it the champion.
 
-What the flow and `bertline promote` share. Guarantees: a model that is champion already, or was replaced as
-one, is not promoted again; what is registered is what the checkout makes; interrupted anywhere, the next
-call completes it.
+What the flow and `bertline promote` share. Guarantees: a model that is champion already, was champion, or
+was deprecated is not promoted again; what is registered is what the checkout makes; interrupted anywhere, the
+next call completes it.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.rwlock import RWLockFileCorruptedError
 
 from bertline.params.evaluate import Params as EvaluateParams
 from bertline.params.loading import PARAMS_FILE, load_params, read_document
@@ -20,9 +24,14 @@ from bertline.params.promote import Params
 from bertline.promotion.exclusive import only_run
 from bertline.promotion.rebuildable import require_rebuildable, require_taggable
 from bertline.promotion.registry import CHAMPION, MODEL, Registry, Version
+from bertline.promotion.tags import NAME
+
+if TYPE_CHECKING:
+    from bertline.evaluation.predictions import Predictions
 
 PREDICTIONS = Path("data", "predictions")
 TEST_ROWS = Path("data", "splits", "test.parquet")
+_JUDGED_BY = "evaluate"  # the stage that makes what the candidate is judged by
 _JUDGED = Path(".bertline", "judgement.json")
 # A judgement is made by these modules of ours.
 _CODE = (
@@ -44,16 +53,24 @@ class Judgement:
 
 
 def require_reproduced(root: Path) -> None:
-    """Raise a ValueError unless the pipeline in `root` is up to date, by DVC's own judgement."""
+    """Raise a ValueError unless what the candidate is judged by is up to date, in DVC's own judgement."""
     try:
         with closing(Repo(str(root), _wait_for_lock=True)) as repo, repo.lock:
-            stale = sorted(str(stage.addressing) for stage in repo.index.stages if stage.changed())
+            stages = repo.stage.collect(f"{root / PROJECT_FILE}:{_JUDGED_BY}", with_deps=True)
+            stale = sorted(str(stage.addressing) for stage in stages if stage.changed())
     except DvcException as error:  # also: another process runs a stage now
-        raise ValueError(
-            f"cannot tell whether the candidate is up to date: {error}; see: dvc status"
-        ) from error
+        raise ValueError(f"cannot tell whether the candidate is up to date: {explain(error)}") from error
     if stale:
-        raise ValueError(f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro")
+        raise ValueError(
+            f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro {_JUDGED_BY}"
+        )
+
+
+def explain(error: DvcException) -> str:
+    """Return what DVC says, in one line, with the next command."""
+    # A dvc that was killed while it wrote down who reads and writes what; all others then refuse to work.
+    torn = isinstance(error, RWLockFileCorruptedError)
+    return f"{' '.join(str(error).split())}; {'run: rm .dvc/tmp/rwlock' if torn else 'see: dvc status'}"
 
 
 def judge(root: Path) -> Judgement:
@@ -71,20 +88,9 @@ def judge(root: Path) -> Judgement:
         raise ValueError(
             "there is no candidate yet; run: make run (or dvc repro, for the pipeline without promotion)"
         )
-    known = registry.holding(candidate)
-    if champion in known:
-        assert champion
-        headline = f"the candidate is the champion {champion.name}, bit for bit: nothing to do"
-        return Judgement(promote=False, headline=headline, reasons=champion.reasons, champion=champion.name)
-    former = next((each for each in registry.champions() if each in known), None)
-    if former:
-        assert champion
-        headline = (
-            f"the candidate is {former.name}, bit for bit, which {champion.name} replaced; "
-            f"to make it champion again: bertline rollback {former.name}"
-        )
-        return Judgement(promote=False, headline=headline, reasons=former.reasons, champion=champion.name)
-
+    if known := _recognise(registry, candidate, champion):
+        name = champion.name if champion else None
+        return Judgement(promote=False, headline=f"the candidate is {known}", reasons="", champion=name)
     params = load_params(Params, root / "params.yaml")
     key = _key(root, params, champion)
     path = root / _JUDGED
@@ -98,6 +104,28 @@ def judge(root: Path) -> Judgement:
     whole.write_text(json.dumps({"key": key, "judgement": asdict(judgement)}, indent=2), "utf-8")
     whole.replace(path)
     return judgement
+
+
+def _recognise(registry: Registry, candidate: str, champion: Version | None) -> str | None:
+    """Say what the candidate is in the registry, if that forbids to promote it."""
+    known = registry.holding(candidate)
+    if champion in known:
+        assert champion
+        return f"the champion {champion.name}, bit for bit: nothing to do"
+    for version in known:
+        if version.deprecated:
+            tag = f"'{NAME}@{version.name}!'"
+            pushed = f" && git push origin --delete {tag}" if registry.has_remote else ""
+            return (
+                f"{version.name}, bit for bit, which was deprecated; "
+                f"to take that back: git tag --delete {tag}{pushed}"
+            )
+        if registry.has_reigned(version):
+            return (
+                f"{version.name}, bit for bit, which was champion before; "
+                f"to make it champion again: bertline rollback {version.name}"
+            )
+    return None
 
 
 def promote(root: Path, judgement: Judgement) -> Version:
@@ -135,16 +163,16 @@ def roll_back(root: Path, name: str | None) -> Version:
 
 def _roll_back(registry: Registry, name: str | None) -> Version:
     champion = registry.champion()
-    if champion is None:
-        raise ValueError("there is no champion yet, so nothing to roll back")
     if name is None:
+        if champion is None:
+            raise ValueError("there is no champion, so nothing to roll back; name a version")
         reigns = registry.champions()
         if champion == reigns[0]:
             raise ValueError(f"{champion.name} is the first champion; there is no version before it")
         version = reigns[reigns.index(champion) - 1]
     else:
         version = registry.find(name)
-    registry.assign(version, f"rolled back from {champion.name}")
+    registry.assign(version, f"rolled back from {champion.name if champion else 'none'}")
     return version
 
 
@@ -154,6 +182,27 @@ def _key(root: Path, params: Params, champion: Version | None) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def _answers(root: Path, registry: Registry, champion: Version) -> "Predictions":
+    from bertline.promotion.scoring import score
+
+    batches = load_params(EvaluateParams, root / "params.yaml")
+    model = registry.fetch(champion)
+    try:
+        return score(model, root / TEST_ROWS, batches)
+    except ValueError as error:  # rows of another kind, e.g. pairs
+        raise ValueError(
+            f"the champion {champion.name}, with the params of its time, cannot read today's test rows "
+            f"({error}); roll back to one that can, or do without: "
+            f"gto deprecate {NAME} {champion.name} {CHAMPION}"
+        ) from error
+
+
+def _dealing(params: Mapping[str, Any]) -> list[object]:
+    """Return the params that decide which rows are test rows."""
+    ingest = params.get("ingest") or {}
+    return [params.get("split"), ingest.get("validation_source"), ingest.get("test_source")]
+
+
 def _compare(root: Path, registry: Registry, params: Params, champion: Version | None) -> Judgement:
     # Here, because these take seconds to import, which a run with nothing to judge should not pay.
     from bertline.evaluation.predictions import read_predictions
@@ -161,14 +210,9 @@ def _compare(root: Path, registry: Registry, params: Params, champion: Version |
 
     candidate = read_predictions(root / PREDICTIONS / "candidate.parquet")
     baseline = read_predictions(root / PREDICTIONS / "baseline.parquet")
-    champions = None
-    if champion:
-        from bertline.promotion.scoring import score
-
-        batches = load_params(EvaluateParams, root / "params.yaml")
-        champions = score(registry.fetch(champion), root / TEST_ROWS, batches)
+    champions = _answers(root, registry, champion) if champion else None
     verdict = decide(params, candidate=candidate, baseline=baseline, champion=champions)
-    if champion and registry.params(champion).get("split") != read_document(root / PARAMS_FILE).get("split"):
+    if champion and _dealing(registry.params(champion)) != _dealing(read_document(root / PARAMS_FILE)):
         *others, gate = verdict.gates
         gate = replace(
             gate,

@@ -7,7 +7,8 @@ import os
 import re
 from pathlib import Path
 
-from bertline.promotion.git import git
+from bertline.promotion.git import git, require_top
+from bertline.promotion.tags import require_all_tags
 
 # What a retraining and its user change from run to run; `save_experiment` keeps it.
 _CHANGING = re.compile(r"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore")
@@ -25,22 +26,18 @@ def require_rebuildable(root: Path) -> None:
 
 
 def require_taggable(root: Path) -> None:
-    """Check that a tag could be made in `root`.
+    """Check that a tag could be made in `root`, and pushed.
 
     Raises:
-        ValueError: git or DVC is not set up; the message has the next command.
+        ValueError: git or DVC is not set up, or tags are missing; the message has the next command.
     """
     _check_repository(root)
     _check_identity(root)
+    require_all_tags(root)
 
 
 def _check_repository(root: Path) -> None:
-    top = git(root, "rev-parse", "--show-toplevel", check=False)
-    if top != str(root.resolve()):  # also where a zip was unpacked inside another repository
-        raise ValueError(
-            f"{root} is not a git repository, and a model is versioned by git tags; "
-            "clone the project, or run: git init && git add -A && git commit -m 'Start'"
-        )
+    require_top(root)
     if not git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
         raise ValueError("the repository has no commit yet; run: git add -A && git commit -m 'Start'")
     if not (root / ".dvc").is_dir():

@@ -7,11 +7,11 @@ a git remote: share them with `git push --tags`.
 """
 
 import json
-import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,19 +20,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dvc.repo import Repo
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from bertline.promotion.experiments import commit_experiment
-from bertline.promotion.git import git
+from bertline.promotion.git import git, require_top
+from bertline.promotion.tags import NAME, Event, read_events
 
-NAME = "text-classifier"  # in the artifacts section of dvc.yaml
-MODEL = "models/candidate"  # its path there
+MODEL = "models/candidate"  # the path of NAME in the artifacts section of dvc.yaml
 CHAMPION = "champion"
 METRICS = "reports/evaluation/metrics.json"
 _SAVED = ("dvc.lock", "params.yaml")  # what tells one finished run from another
 _CLOCK_SECONDS = 5  # a clock may be ahead by so much
-# GTO's grammar: NAME@v1.0.0 registers, NAME#champion#1 assigns, a ! after version or stage revokes.
-_TAG = re.compile(rf"{NAME}(?:@(?P<version>v[\d.]+)|#(?P<stage>[\w-]+))(?P<revoked>!?)(?:#(?P<order>\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +42,19 @@ class Version:
     commit: str
     registered: int  # seconds since 1970
     reasons: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Event:
-    version: str | None  # of a registration
-    stage: str | None  # of an assignment
-    revoked: bool
-    order: int  # of assignments
-    commit: str
-    at: int  # seconds since 1970
-    message: str
+    deprecated: bool  # by people: its tags stay, and it can be champion no more
 
 
 class Registry:
     """The registry of the project in `root`.
 
     Raises:
-        ValueError: `root` is not the root of a git repository.
+        ValueError: `root` is not the top of a git repository.
     """
 
     def __init__(self, root: Path) -> None:
+        require_top(root)
         self.root = root.resolve()
-        if git(self.root, "rev-parse", "--show-toplevel", check=False) != str(self.root):
-            raise ValueError(
-                f"{root} is not the root of a git repository; run from the folder that holds dvc.yaml"
-            )
 
     def candidate(self) -> str | None:
         """DVC's hash of the model that the pipeline made last; None before the first run."""
@@ -78,31 +64,31 @@ class Registry:
         return next((str(out["md5"]) for out in outs if out["path"] == MODEL), None)
 
     def holding(self, model: str) -> list[Version]:
-        """Return the versions whose model has the hash `model`, in the order of registration."""
-        versions = {version.commit: version for version in self.versions()}
+        """Return every version whose model has the hash `model`, in the order of registration."""
+        versions = {version.commit: version for version in self._registered()}
         if not versions:
             return []
-        found = git(
-            self.root,
-            "grep",
-            "--files-with-matches",
-            "--fixed-strings",
-            model,
-            *versions,
-            "--",
-            "dvc.lock",
-            check=False,
-        )
+        asked = ("grep", "--no-color", "--files-with-matches", "--fixed-strings", model)
+        found = git(self.root, *asked, *versions, "--", "dvc.lock", check=False)
         return [versions[line.partition(":")[0]] for line in found.splitlines()]
 
     def versions(self) -> list[Version]:
-        """Every registered version, in the order of registration."""
+        """Every registered version that is not deprecated, in the order of registration."""
+        return [version for version in self._registered() if not version.deprecated]
+
+    def _registered(self) -> list[Version]:
         registrations = [event for event in self._events if event.version]
         revoked = {event.version for event in registrations if event.revoked}
         return [
-            Version(name=str(each.version), commit=each.commit, registered=each.at, reasons=each.message)
+            Version(
+                name=str(each.version),
+                commit=each.commit,
+                registered=each.at,
+                reasons=each.message,
+                deprecated=each.version in revoked,
+            )
             for each in sorted(registrations, key=lambda each: each.at)
-            if each.version not in revoked
+            if not each.revoked
         ]
 
     def champions(self) -> list[Version]:
@@ -122,6 +108,10 @@ class Registry:
         """Return the version that serves now."""
         reigns = self.champions()
         return reigns[-1] if reigns else None
+
+    def has_reigned(self, version: Version) -> bool:
+        """Whether `version` was ever made champion, also if people have taken that back."""
+        return any(event.stage == CHAMPION and event.commit == version.commit for event in self._events)
 
     def find(self, name: str) -> Version:
         """Return the version called `name`.
@@ -161,21 +151,39 @@ class Registry:
         if folder.is_dir():
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent.with_suffix(".lock")):
+            if not folder.is_dir():  # another process was not quicker
+                self._download(version, folder)
+            kept = {self._folder(each) for each in (version, self.champion()) if each}
+            for other in folder.parent.iterdir():  # also what a process that was killed has left
+                if other not in kept:
+                    shutil.rmtree(other, ignore_errors=True)
+        return folder
+
+    def _download(self, version: Version, folder: Path) -> None:
         with TemporaryDirectory(dir=folder.parent) as scratch, closing(Repo(str(self.root))) as repo:
             try:
                 repo.artifacts.download(NAME, version=version.name, out=str(Path(scratch, "model")))
             except Exception as error:  # a storage raises whatever its client library does
+                name, cache = version.name, repo.cache.local_cache_dir
                 raise ValueError(
-                    f"the model of {version.name} is neither in DVC's cache nor in its remote ({error}); "
-                    f"get the cache back, or check out {version.commit[:7]} and run: dvc repro"
+                    f"the model of {name} is not in DVC's cache and cannot be had from its remote ({error}); "
+                    f"if the remote is only away, try again; if it is lost, make it again from the same "
+                    f"raw data: git worktree add ../{name} {version.commit[:7]} && cd ../{name} && "
+                    f"dvc cache dir --local {shlex.quote(cache)} && PYTHONPATH=src dvc repro --pull; "
+                    f"or, for good, do without: gto deprecate {NAME} {name} {CHAMPION}"
                 ) from error
-            with suppress(OSError):  # another process was quicker
-                Path(scratch, "model").rename(folder)
-        kept = {self._folder(each) for each in (version, self.champion()) if each}
-        for other in folder.parent.glob("v*-*"):  # not the scratch folder of another process
-            if other not in kept:
-                shutil.rmtree(other, ignore_errors=True)
-        return folder
+            Path(scratch, "model").rename(folder)
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether tags may also be elsewhere."""
+        return bool(git(self.root, "remote"))
+
+    @property
+    def elsewhere(self) -> str:
+        """What else to try where the registry is empty: of a git remote, a clone may lack the tags."""
+        return " (or: git fetch --tags)" if self.has_remote else ""
 
     def _folder(self, version: Version) -> Path:
         return self.root / ".bertline" / "champions" / f"{version.name}-{version.commit[:7]}"
@@ -217,15 +225,17 @@ class Registry:
         Raises:
             ValueError: git takes no tag.
         """
-        versions = self.versions()
-        for version in versions:
+        for version in self.versions():
             if version.commit == commit:
                 return version
         import gto.api  # here, as in `assign`, because reading the registry does without
+        from gto.versions import SemVer
 
-        number: dict[str, Any] = {"bump_minor": True} if versions else {"version": "v1.0.0"}
+        # Not bumped by GTO, which would give the number of a deprecated version once more.
+        taken = [SemVer(version.name) for version in self._registered()]
+        number = max(taken).bump_minor().version if taken else "v1.0.0"
         with _one_error():
-            gto.api.register(str(self.root), NAME, commit, message=message, **number)
+            gto.api.register(str(self.root), NAME, commit, version=number, message=message)
         del self._events
         return next(version for version in self.versions() if version.commit == commit)
 
@@ -255,13 +265,8 @@ class Registry:
         del self._events
 
     @cached_property
-    def _events(self) -> list[_Event]:
-        """The registry's tags: registrations, then assignments in the order they were made."""
-        fields = "%00".join(("%(refname:strip=2)", "%(*objectname)", "%(creatordate:unix)", "%(contents)"))
-        text = git(
-            self.root, "for-each-ref", f"--format={fields}%01", f"refs/tags/{NAME}@*", f"refs/tags/{NAME}#*"
-        )
-        return sorted(_parse(text), key=lambda event: event.order)
+    def _events(self) -> list[Event]:
+        return read_events(self.root)
 
 
 @contextmanager
@@ -272,19 +277,5 @@ def _one_error() -> Iterator[None]:
     try:
         yield
     except (GTOException, SCMError) as error:
-        raise ValueError(f"cannot make a tag: {error}; see: git tag --list '{NAME}*'") from error
-
-
-def _parse(text: str) -> Iterator[_Event]:
-    for record in text.split("\x01"):
-        tag, commit, at, message = record.lstrip("\n").split("\0") if record.strip() else ("", "", "", "")
-        if commit and (match := _TAG.fullmatch(tag)):  # a lightweight tag has no commit; GTO ignores it too
-            yield _Event(
-                version=match["version"],
-                stage=match["stage"],
-                revoked=bool(match["revoked"]),
-                order=int(match["order"] or 0),
-                commit=commit,
-                at=int(at),
-                message=message.strip(),
-            )
+        said = " ".join(str(error).split())
+        raise ValueError(f"cannot make a tag: {said}; see: git tag --list '{NAME}*'") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertline.corpus.rows import count_labels, inputs, is_multi_label, read_rows
+from bertline.corpus.rows import count_labels, inputs, is_multi_label, label_name, read_rows
 from bertline.evaluation.predictions import Predictions, align, encode
 from bertline.params.evaluate import Params
 from bertline.serving.classifier import Classifier
@@ -24,7 +24,8 @@ def score(model: Path, rows: Path, params: Params) -> Predictions:
     table = read_rows(rows)
     multi_label = is_multi_label(rows)
     classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)
-    classes = tuple(sorted({*count_labels(table, multi_label=multi_label), *classifier.labels}))
+    known = tuple(map(label_name, classifier.labels))  # as `ingest` writes labels; older models may not have
+    classes = tuple(sorted({*count_labels(table, multi_label=multi_label), *known}))
     probabilities = classifier.probabilities(inputs(table))
     if multi_label and not classifier.multi_label:
         probabilities = np.eye(len(classifier.labels), dtype=np.float32)[probabilities.argmax(axis=1)]
@@ -32,5 +33,5 @@ def score(model: Path, rows: Path, params: Params) -> Predictions:
         ids=table["id"].to_pylist(),
         classes=classes,
         expected=encode(table["label"].to_pylist(), classes, multi_label=multi_label),
-        probabilities=align(probabilities, classifier.labels, classes),
+        probabilities=align(probabilities, known, classes),
     )
