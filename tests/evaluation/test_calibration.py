@@ -47,6 +47,11 @@ def test_full_confidence_belongs_to_the_last_bin():
     assert bins.rows.tolist() == [2]
 
 
+def test_a_confidence_on_the_border_of_two_bins_belongs_to_the_lower():
+    bins = reliability(np.array([0, 0]), np.array([[0.5, 0.5], [0.4, 0.6]]), bins=2)  # ]0, 0.5], ]0.5, 1]
+    assert bins.rows.tolist() == [1, 1]
+
+
 def test_multi_label_numbers_are_those_of_one_binary_answer_per_row_and_label():
     random = np.random.default_rng(3)
     probabilities = random.random((200, 4)).astype(np.float32)

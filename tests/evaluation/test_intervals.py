@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 from bertline.evaluation.intervals import Interval, interval, paired_difference
@@ -43,13 +44,25 @@ def test_resamples_equal_resampled_rows_scored_one_by_one():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.05, 0.95])), abs=0.006)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_intervals_cover_the_truth_as_often_as_they_say(metric):
     covered = 0
     for seed in range(200):
         expected, predicted = _rows(400, 4, 0.85, seed)
-        found = interval(expected, predicted, 4, "accuracy", resamples=300, confidence=0.9, seed=seed)
+        found = interval(expected, predicted, 4, metric, resamples=300, confidence=0.9, seed=seed)
         covered += found.low <= 0.85 <= found.high
-    assert 170 <= covered <= 192  # 180 ± 3 standard deviations
+    assert 168 <= covered <= 192  # 180 ± 3 standard deviations
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_intervals_of_an_accuracy_near_1_cover_the_truth_with_few_rows(multi_label):
+    covered = 0
+    for seed in range(200):
+        rows = _rows(50, 4, 0.98, seed)
+        expected, predicted = (np.eye(4, dtype=np.uint8)[each] for each in rows) if multi_label else rows
+        found = interval(expected, predicted, 4, "accuracy", **SETTINGS)
+        covered += found.low <= 0.98 <= found.high
+    assert covered >= 181  # 190 - 3 standard deviations; the bootstrap: some 130
 
 
 def test_higher_confidence_contains_the_lower_and_the_value():
@@ -68,15 +81,27 @@ def test_same_seed_same_interval_and_another_seed_another():
 
 def test_chunks_do_not_change_the_interval(monkeypatch):
     expected, predicted = _rows(400, 5, 0.7, seed=4)
-    whole = interval(expected, predicted, 5, "accuracy", **SETTINGS)
+    whole = interval(expected, predicted, 5, "macro_f1", **SETTINGS)
     monkeypatch.setattr("bertline.evaluation.intervals._NUMBERS_AT_ONCE", 1000)
-    assert interval(expected, predicted, 5, "accuracy", **SETTINGS) == whole
+    assert interval(expected, predicted, 5, "macro_f1", **SETTINGS) == whole
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
-def test_a_model_does_not_differ_from_itself(metric):
+def test_what_a_model_may_differ_from_one_that_says_the_same_is_what_no_row_would_show(metric):
     expected, predicted = _rows(200, 3, 0.6, seed=5)
-    assert paired_difference(expected, predicted, predicted, 3, metric, **SETTINGS) == Interval(0, 0, 0)
+    found = paired_difference(expected, predicted, predicted, 3, metric, **SETTINGS)
+    unseen = binomtest(0, 200).proportion_ci(0.95, method="exact").high
+    assert (found.value, found.low, found.high) == pytest.approx((0, -unseen, unseen))
+
+
+@pytest.mark.parametrize("rows", [15, 60])
+def test_of_equally_good_models_one_seldom_seems_better_however_few_the_rows(rows):
+    seemed = 0
+    for seed in range(200):
+        expected, a = _rows(rows, 2, 0.95, seed)
+        b = np.where(np.random.default_rng(seed + 1000).random(rows) < 0.95, expected, 1 - expected)
+        seemed += paired_difference(expected, a, b, 2, "macro_f1", **SETTINGS).low >= 0
+    assert seemed <= 12  # 2.5 % of 200 are 5; the bootstrap alone: 82 and 17
 
 
 def test_swapping_the_models_flips_the_difference():
@@ -180,4 +205,4 @@ def test_multi_label_chunks_do_not_change_the_interval(monkeypatch):
 def test_rows_without_any_label_have_a_macro_f1_of_zero_and_may_be_right():
     none = np.zeros((5, 3), dtype=np.uint8)
     assert interval(none, none, 3, "macro_f1", **SETTINGS) == Interval(0, 0, 0)
-    assert interval(none, none, 3, "accuracy", **SETTINGS) == Interval(1, 1, 1)
+    assert interval(none, none, 3, "accuracy", **SETTINGS).value == 1

@@ -144,9 +144,32 @@ def test_mistakes_come_surest_first_and_hold_no_right_answer():
     ]
 
 
+def test_classes_come_weakest_first_and_with_the_number_the_picture_has_for_them():
+    classes = ("aa", "bb", "体育")
+    expected, predicted = np.array([0, 0, 1, 1, 2, 2, 2, 2]), np.array([0, 0, 1, 0, 1, 1, 1, 0])
+    candidate = Predictions(
+        ids=[str(i) for i in range(8)],
+        classes=classes,
+        expected=expected,
+        probabilities=np.eye(3, dtype=np.float32)[predicted],
+    )
+    metrics = summarize(candidate, candidate, resamples=100, confidence=0.95, seed=1)
+    page = render(metrics, candidate, ["text"] * 8, _issues([]), b"", CURVES)
+    by_class = page[page.index("By class") : page.index("Most confident mistakes")]
+    assert re.findall('<span class="tag">(.+?)</span>', by_class) == ["体育", "bb", "aa"]
+    assert '<span class="none">#3</span> <span class="tag">体育</span>' in by_class
+    assert "its font lacks" not in _page(("a", "b"), ["text"] * 80)
+
+
 def test_a_long_doubtful_text_is_cut():
     page = _page(("a", "b"), ["text"] * 80, _issues(["x" * 5000]))
     assert re.findall("x{20,}…?", page) == ["x" * 279 + "…"]
+
+
+def test_a_text_as_long_as_a_quartile_belongs_to_the_quarter_below_it():
+    predictions = _predictions(("a", "b"), 1, rows=5)
+    found = slices_by_length(predictions, ["x" * length for length in (1, 2, 3, 4, 5)])  # quartiles: 2, 3, 4
+    assert [(each.low, each.high) for each in found] == [(1, 2), (3, 3), (4, 4), (5, 5)]
 
 
 def test_a_long_text_is_cut():

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import CLASSES, make_texts
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -120,6 +121,43 @@ def test_no_texts_are_no_rows(model_folder: Path) -> None:
     assert Classifier(model_folder).probabilities([]).shape == (0, 3)
 
 
-def test_a_folder_that_is_no_model_names_the_next_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="dvc repro finetune"):
-        Classifier(tmp_path / "missing")
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_folder_that_is_no_model_names_the_next_command(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=f"there is no model in .*{kind}; `dvc repro finetune` trains"):
+        Classifier(tmp_path / kind)
+
+
+def test_a_model_of_someone_else_lacks_what_says_how_it_reads(tiny_encoder: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no bertline\.json, so how it reads texts is not known"):
+        Classifier(tiny_encoder)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "fault"),
+    [
+        ("", "Invalid JSON"),
+        ("{", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ("{}", "max_length: Field required"),
+        ('{"max_length": "16"}', "max_length: Input should be a valid integer"),
+        ('{"max_length": 16, "long_texts": "middle"}', "long_texts: Input should be 'head', 'tail'"),
+    ],
+)
+def test_a_damaged_bertline_json_is_named_with_its_fault(tmp_path: Path, damaged: str, fault: str) -> None:
+    (tmp_path / "bertline.json").write_text(damaged)
+    with pytest.raises(
+        ValueError, match=rf"bertline\.json is damaged \({fault}.*\); fetch or train"
+    ) as raised:
+        Classifier(tmp_path)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_an_answer_that_is_not_a_number_is_an_error(model_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.weight"] = torch.tensor([[3e38], [-3e38], [0.0]]).repeat(1, 32)
+    weights["bert.pooler.dense.bias"].fill_(50)  # so that what the huge weights meet is 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="is not a number; fine-tune it anew"):
+        Classifier(folder).probabilities(["the cat"])

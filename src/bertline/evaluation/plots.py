@@ -7,6 +7,7 @@ Guarantees: the same numbers and library versions draw the same bytes. Reads no 
 """
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib as mpl
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -26,8 +28,9 @@ INK, MUTED, GRID = "#1e293b", "#64748b", "#e2e8f0"
 CANDIDATE, BASELINE, SECOND = "#4f46e5", "#94a3b8", "#f59e0b"
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#c7d2fe", CANDIDATE])
 
+FONT = "DejaVu Sans"  # ships with matplotlib: the same everywhere
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same everywhere
+    "font.family": FONT,
     "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": GRID,
@@ -102,7 +105,7 @@ def _confusion(axes: Axes, candidate: Predictions) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    names = [_short(name) for name in candidate.classes]
+    names = [_short(name) for name in drawn(candidate.classes)]
     axes.set_xticks(range(n_classes), names)
     longest = max(map(len, names))
     axes.tick_params(labelsize=9 if longest > 8 else 11)
@@ -121,7 +124,8 @@ def _confusion(axes: Axes, candidate: Predictions) -> None:
 
 def _labels(axes: Axes, classes: dict[str, dict[str, float]]) -> None:
     """Draw the F1 of the labels that occur, the weakest on top, with the number of their rows."""
-    occurring = [(row["f1"], label, int(row["support"])) for label, row in classes.items() if row["support"]]
+    names = zip(drawn(classes), classes.values(), strict=True)
+    occurring = [(row["f1"], name, int(row["support"])) for name, row in names if row["support"]]
     shown = sorted(occurring)[:MAX_ANNOTATED]
     bars = axes.barh(range(len(shown)), [f1 for f1, _, _ in shown], height=0.62, color=CANDIDATE, alpha=0.85)
     counts = [f"{f1:.0%}  {rows:,} row{'s' if rows > 1 else ''}" for f1, _, rows in shown]
@@ -138,6 +142,16 @@ def _labels(axes: Axes, classes: dict[str, dict[str, float]]) -> None:
     axes.set_title(
         "F1 by label" + (f": the weakest {len(shown)} of {len(occurring)}" if occurring[len(shown) :] else "")
     )
+
+
+def drawn(names: Iterable[str]) -> list[str]:
+    """Return the names as the picture has them: #2 is the second, of which the font lacks a character.
+
+    A font of the system that has it would draw other bytes on another machine.
+    """
+    font = get_font(findfont(FONT))
+    known = {chr(code) for code in font.get_charmap()}
+    return [name if set(name) <= known else f"#{i}" for i, name in enumerate(names, start=1)]
 
 
 def _short(name: str, limit: int = 11) -> str:
@@ -173,7 +187,7 @@ def _scores(axes: Axes, metrics: dict[str, Any], *, multi_label: bool) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    axes.set_title(f"Scores with {metrics['confidence']:.0%} intervals")
+    axes.set_title(f"Scores with {100 * metrics['confidence']:g}% intervals")
 
 
 def _reliability(axes: Axes, candidate: Predictions, baseline: Predictions) -> None:
@@ -222,7 +236,7 @@ def _validation(axes: Axes, curves: Curves) -> None:
         values = [epoch[column] for epoch in curves.epochs]
         axes.plot(epochs, values, "o-", color=color, linewidth=2, markersize=7, label=name)
     axes.margins(x=0.12, y=0.15)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     axes.set_title("Validation scores")
     axes.set_xlabel(f"epoch (kept: {curves.summary['best_epoch']})")

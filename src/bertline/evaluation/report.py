@@ -14,7 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bertline.corpus.rows import split_labels
 from bertline.evaluation.curves import Curves
 from bertline.evaluation.label_issues import LabelIssues
+from bertline.evaluation.plots import drawn
 from bertline.evaluation.predictions import Predictions, decode
+from bertline.evaluation.summary import few_rows
 
 MISTAKES = 20
 ISSUES = 30
@@ -58,10 +60,14 @@ def render(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    names = zip(metrics["classes"], drawn(metrics["classes"]), strict=True)
+    numbers = {label: number for label, number in names if number != label}
     environment.filters |= {"cut": _cut, "labels": split_labels}
     return environment.get_template("report.html.j2").render(
         metrics=metrics,
+        few_rows=few_rows(metrics),
         multi_label=candidate.multi_label,
+        numbers=numbers,
         classes=sorted(
             metrics["classes"].items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"], item[0])
         ),

@@ -7,6 +7,7 @@ from bertline.evaluation.metrics import per_class, scores
 from bertline.evaluation.predictions import Predictions, check_same_rows
 
 DIGITS = 6  # more would only record the noise of floating point
+FEW_ROWS = 5  # fewer of a class, and macro-F1 and its interval depend on which rows they happen to be
 
 
 def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[Settings]) -> dict[str, Any]:
@@ -50,6 +51,19 @@ def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[
     }
     rounded: dict[str, Any] = _rounded(document)
     return rounded
+
+
+def few_rows(metrics: dict[str, Any]) -> str | None:
+    """Say on how few rows of a class the macro-F1 of `metrics` rests; None if there are enough of each."""
+    rare = sorted(
+        (row["support"], label) for label, row in metrics["classes"].items() if 0 < row["support"] < FEW_ROWS
+    )
+    if not rare:
+        return None
+    (rows, label), *others = rare
+    which = f"{len(others)} other classes" if len(others) > 1 else "another class"
+    more = f" and on fewer than {FEW_ROWS} of {which}" if others else ""
+    return f"macro-F1 rests on {rows:g} test row{'s' if rows > 1 else ''} of {label}{more}"
 
 
 def _ends(metric: str, found: Interval) -> dict[str, float]:
