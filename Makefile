@@ -48,7 +48,10 @@ setup:  ## the virtual environment and the packaged sample; quick when nothing c
 	@touch $@
 
 lock:  ## renew requirements.lock from pyproject.toml, with the torch that it pins
-	@rm -rf .venv.lock.d && $(PYTHON) -m venv .venv.lock.d
-	@torch=$$(grep '^torch==' requirements.lock) && .venv.lock.d/bin/python -m pip install --quiet $$torch '.[dev]'
-	@{ head -1 requirements.lock; .venv.lock.d/bin/python -m pip freeze --all | grep -vE '^(pip|bertline)\b' | sed 's/+cpu$$//'; } > requirements.lock.new
+	@rm -rf .venv.lock.d && $(PYTHON) -m venv .venv.lock.d && .venv.lock.d/bin/python -m pip install --quiet uv
+	@grep '^torch==' requirements.lock > .venv.lock.d/torch
+	@head -1 requirements.lock > requirements.lock.new
+	@.venv.lock.d/bin/uv pip compile --quiet --upgrade --python-version 3.11.3 --extra dev \
+	  --constraints .venv.lock.d/torch --no-header --no-annotate pyproject.toml > .venv.lock.d/all
+	@grep -vE '^(cuda|nvidia|triton)\b' .venv.lock.d/all >> requirements.lock.new  # torch's build for GPUs brings them
 	@mv requirements.lock.new requirements.lock && rm -rf .venv.lock.d

@@ -1,7 +1,10 @@
 import json
+import os
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,29 @@ def bertline(*arguments: str, stdin: str = "", status: int = 0) -> str:
     result = CliRunner().invoke(app, arguments, input=stdin)
     assert result.exit_code == status, result.output
     return result.output
+
+
+@contextmanager
+def predicting(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `bertline predict --json` in a process of its own."""
+    program = (
+        "from bertline.cli import app; from bertline.serving import classifier\n"
+        "from test_cli import Lengths\n"
+        "classifier.Classifier = Lengths\napp(['predict', '--json', '--model', 'models/candidate'])"
+    )
+    path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path} | environment,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_help_of_every_command_has_an_example() -> None:
@@ -104,6 +130,36 @@ def test_predict_reads_lines_and_writes_json(project: Path) -> None:
     assert answers[0]["probabilities"] == {"long": 0.0, "short": 1.0}
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_predict_reads_utf_8_whatever_the_locale_is(project: Path, locale: str) -> None:
+    with predicting(LC_ALL=locale, PYTHONCOERCECLOCALE="0") as process:
+        out, _ = process.communicate(b"\xef\xbb\xbfhow far?\r\ncaf\xc3\xa9\r\n")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["how far?", "caf\u00e9"]
+    with predicting(LC_ALL=locale, PYTHONCOERCECLOCALE="0") as process:
+        out, errors = process.communicate(b"how far?\ncaf\xe9\n")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["how far?"]
+    assert (process.returncode, errors) == (1, b"error: 'caf\\udce9' is not UTF-8\n")
+
+
+def test_a_reader_that_has_enough_is_no_error(project: Path) -> None:
+    with predicting() as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"how far?\n")
+        process.stdin.flush()
+        process.stdout.close()
+        _, errors = process.communicate(b"how far?\n" * 50_000)
+    assert errors == b""
+
+
+def test_an_argument_that_is_not_utf_8_is_one_error_line_and_line_breaks_are_not_printed(
+    project: Path,
+) -> None:
+    model = ("--model", "models/candidate")
+    assert bertline("predict", *model, "caf\udce9", status=1) == "error: 'caf\\udce9' is not UTF-8\n"
+    assert bertline("predict", *model, "title\nand body") == "long\t1.000\ttitle and body\n"
+
+
 def test_predict_of_a_multi_label_model_prints_all_labels_from_one_half_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +181,12 @@ def test_predict_of_a_multi_label_model_prints_all_labels_from_one_half_on(
 
 def test_predict_before_any_promotion_says_what_to_do(project: Path) -> None:
     assert bertline("predict", "hi", status=1).startswith("error: there is no champion yet; run: make run")
+
+
+def test_without_a_champion_a_clone_is_told_where_the_tags_may_be(project: Path) -> None:
+    run_in(project, "git", "remote", "add", "origin", "elsewhere")
+    assert "(or: git fetch --tags)" in bertline("predict", "hi", status=1)
+    assert "(or: git fetch --tags)" in bertline("history")
 
 
 def test_predict_with_a_model_that_is_not_there_is_one_error_line(project: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # as of `| head`: click ends quietly
+            raise
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
@@ -55,7 +58,7 @@ def predict(
     """Classify texts with the champion, another version, or any model folder.
 
     Of a multi-label model, prints all labels with a probability of at least 0.5, or none. A model of sentence
-    pairs takes the two texts of a pair with a tab between them.
+    pairs takes the two texts of a pair with a tab between them. A text of several lines must be an argument.
     """
     folder = _folder(model, version)
     from bertline.evaluation.predictions import THRESHOLD
@@ -71,7 +74,7 @@ def predict(
         else:
             shown = labels if classifier.multi_label else ranked[:1]
             chances = (f"{probabilities[label]:.3f}" for label in shown)
-            print(f"{', '.join(shown)}\t{', '.join(chances)}\t{text}")
+            print(f"{', '.join(shown)}\t{', '.join(chances)}\t{' '.join(text.splitlines())}")
 
 
 @app.command(epilog="Example: bertline fetch && dvc repro")
@@ -108,8 +111,8 @@ def promote(
     with only_run(root):
         promotion.require_reproduced(root)
         judgement = promotion.judge(root)
-        print(judgement.headline)
-        print(judgement.reasons)
+        for line in (judgement.headline, *judgement.reasons.splitlines()):
+            print(line)
         if judgement.promote and not dry_run:
             print(f"{promotion.promote(root, judgement).name} is the champion now")
 
@@ -135,7 +138,8 @@ def history() -> None:
     champion = registry.champion()
     versions = registry.versions()
     if not versions:
-        print("no version is registered yet; make run (or bertline promote) registers the first")
+        first = "make run (or bertline promote) registers the first"
+        print(f"no version is registered yet; {first}{registry.elsewhere}")
     for version in reversed(versions):
         numbers = (registry.metrics(version) or {}).get("candidate", {})
         at = datetime.fromtimestamp(version.registered, UTC)
@@ -158,7 +162,10 @@ def _folder(model: Path | None, version: str | None) -> Path:
     registry = Registry(Path.cwd())
     chosen = registry.find(version) if version else registry.champion()
     if chosen is None:
-        raise ValueError("there is no champion yet; run: make run, or name a model: --model models/candidate")
+        raise ValueError(
+            f"there is no champion yet{registry.elsewhere}; run: make run, "
+            "or name a model: --model models/candidate"
+        )
     return registry.fetch(chosen)
 
 
@@ -173,9 +180,20 @@ def _pair(line: str) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
+def _require_utf_8(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text[:60]!a} is not UTF-8") from None
+
+
 def _classified(classifier: Any, texts: list[str] | None) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each text with the probability of each label; stdin is answered line by line."""
+    if isinstance(sys.stdin, TextIOWrapper):  # whatever the locale: a model reads the same everywhere
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline=None)
     for batch in [texts] if texts else ([line.rstrip("\n")] for line in sys.stdin):
+        for text in batch:
+            _require_utf_8(text)
         inputs = [_pair(line) for line in batch] if classifier.pairs else batch
         for text, row in zip(batch, classifier.probabilities(inputs), strict=True):
             yield text, dict(zip(classifier.labels, map(float, row), strict=True))

@@ -51,6 +51,9 @@ def test_a_section_becomes_a_frozen_typed_object(tmp_path: Path) -> None:
         ("test: 0.15", "test: 0.95", "split.test is 0.95; allowed: < 0.9, so that rows are left to train on"),
         ("encoding: null", "encoding: utf-9", "ingest.encoding is 'utf-9'; allowed: null, or a codec"),
         ("  seed: 1", " seed: 1", "is not valid YAML"),
+        ("fresh: false", "fresh: true", "adapt.fresh is True; allowed: false where objective is none"),
+        ("restarts: 1", "restarts: 4294967296", "so many that seeds stay under 2**32"),
+        ("temperature: 2.0", "temperature: .inf", "finetune.temperature is inf; allowed: 0 < temperature <="),
     ],
 )
 def test_a_wrong_value_names_the_field_the_value_and_what_is_allowed(
@@ -60,6 +63,20 @@ def test_a_wrong_value_names_the_field_the_value_and_what_is_allowed(
         check_params(edited(tmp_path, old, new))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["true", "1.50", "null", "2026-01-01", "0"])
+def test_a_key_that_yaml_does_not_read_as_text_is_an_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match=r"params\.yaml: ingest: label_map has the key .*put it in quotes"):
+        check_params(edited(tmp_path, "label_map: {}", f"label_map: {{{key}: ham}}"))
+    check_params(edited(tmp_path, "label_map: {}", f'label_map: {{"{key}": ham}}'))
+
+
+def test_a_file_in_another_encoding_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(PARAMS.encode() + b"# caf\xe9\n")
+    with pytest.raises(ValueError, match=r"params\.yaml is not UTF-8: "):
+        check_params(path)
 
 
 @pytest.mark.parametrize("key", ["source", "validation_source", "test_source"])

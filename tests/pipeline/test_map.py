@@ -1,10 +1,15 @@
 """dvc.yaml is the one map: what it says of stages, code and parameters must be what the code says."""
 
+import re
+import shutil
+import subprocess
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import grimp
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 from tiny import PROJECT
 
@@ -60,6 +65,38 @@ def test_stages_modules_and_params_sections_have_the_same_names() -> None:
 def test_the_map_in_the_readme_names_every_stage() -> None:
     readme = (PROJECT / "README.md").read_text()
     assert [stage for stage in STAGES if f"| `{stage}` |" not in readme] == []
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/data.md", "docs/training.md"])
+def test_the_settings_in_the_documents_are_valid(file: str, tmp_path: Path) -> None:
+    yaml = YAML(typ="safe")
+    snippets = re.findall(r"```yaml\n(.*?)```", (PROJECT / file).read_text(), re.DOTALL)
+    assert snippets
+    for snippet in map(yaml.load, snippets):
+        document = yaml.load(PROJECT / "params.yaml")
+        for section, changes in snippet.items():
+            document[section] |= changes
+        with (tmp_path / "params.yaml").open("w") as written:
+            YAML().dump(document, written)
+        check_params(tmp_path / "params.yaml")
+
+
+def test_dvc_sees_what_it_has_of_raw_data(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    with closing(Repo.init(str(tmp_path))) as repo:
+        files = [tmp_path / "data/incoming" / name for name in ("1.csv", "fetched/2.parquet", "old/3.csv")]
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(file.name)
+            repo.add(str(file))
+    with closing(Repo(str(tmp_path))) as repo:  # as a command would find them
+        assert {stage.path for stage in repo.index.stages} == {f"{file}.dvc" for file in files}
+    status = ["git", "status", "--short", "--untracked-files=all", "data"]
+    untracked = subprocess.run(status, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert {line.removeprefix("?? ") for line in untracked.splitlines()} == {
+        f"{file.relative_to(tmp_path)}.dvc" for file in files
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)

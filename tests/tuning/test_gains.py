@@ -23,6 +23,10 @@ def test_one_seed_shows_nothing() -> None:
     assert gain.verdict == "not shown"
 
 
+def test_differences_that_are_all_the_same_show_nothing() -> None:
+    assert paired_gain([0.925, 0.95], [0.9, 0.925]).verdict == "not shown"  # of 40 rows one more is right
+
+
 def test_two_seeds_need_an_effect_far_above_their_spread() -> None:
     assert paired_gain([0.93, 0.91], [0.90, 0.90]).verdict == "not shown"
     assert paired_gain([0.930, 0.931], [0.90, 0.90]).verdict == "helps"

@@ -43,6 +43,17 @@ def test_a_preset_leaves_valid_params_that_hold_its_settings_and_every_comment(
     ]
 
 
+def test_a_preset_leaves_line_ends_and_links_as_they_are(project: Path) -> None:
+    file = project / "elsewhere.yaml"
+    file.write_bytes((project / "params.yaml").read_bytes().replace(b"\n", b"\r\n"))
+    (project / "params.yaml").unlink()
+    (project / "params.yaml").symlink_to(file)
+    lines = file.read_bytes().count(b"\r\n")
+    assert presets.apply(NAMES[0])
+    assert file.read_bytes().count(b"\r\n") == file.read_bytes().count(b"\n") == lines
+    assert (project / "params.yaml").is_symlink()
+
+
 def test_a_preset_leaves_nothing_of_the_one_before(project: Path) -> None:
     assert len(NAMES) >= 3
     for name in NAMES:

@@ -62,7 +62,7 @@ def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
     from bertline.promotion.exclusive import only_run
     from bertline.promotion.rebuildable import require_rebuildable
     from bertline.tuning.ledger import Ledger
-    from bertline.tuning.workplace import FOLDER, LOG, Workplace, bring_tokens_up_to_date
+    from bertline.tuning.workplace import FOLDER, LOG, Workplace, bring_tokens_up_to_date, end_orphan
 
     for number in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal and `kill` must clean up like Ctrl-C
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
@@ -73,6 +73,7 @@ def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with only_run(root / FOLDER):
         with only_run(root):
+            end_orphan(root)
             bring_tokens_up_to_date(root)
         ledger = Ledger(Workplace(root))
         typer.echo(f"{len(tips) + 1} x {seeds} runs; what they print: tail -f {LOG}")
@@ -83,6 +84,8 @@ def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
             raise typer.Exit(130) from None
         finally:
             _report(ledger, tips, seeds)
+        if ledger.errors:
+            raise typer.Exit(1)
 
 
 def _report(ledger: "Ledger", tips: "list[Tip]", seeds: int) -> None:
@@ -95,7 +98,7 @@ def _report(ledger: "Ledger", tips: "list[Tip]", seeds: int) -> None:
         typer.echo(text(rows, seeds))
         write_csv(rows, TABLE)
     for name, error in ledger.errors.items():
-        typer.echo(f"{name} failed: {error}")
+        typer.echo(f"{name} failed: {error}", err=True)
 
 
 def _depth(weights: str) -> int:

@@ -25,7 +25,9 @@ class Gain:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval lies on one side of zero."""
+        """Whether the interval lies on one side of zero; one of no width says that scores are too coarse."""
+        if self.high - self.low < 1e-9:
+            return "not shown"
         if self.low > 0:
             return "helps"
         return "hurts" if self.high < 0 else "not shown"

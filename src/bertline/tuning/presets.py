@@ -40,11 +40,12 @@ def apply(name: str) -> list[Change]:
     """
     before = _flat(read_document(PARAMS_FILE))
     settings = _flat(read_document(_file(name)))
-    new = PARAMS_FILE.with_suffix(".yaml.new")
+    file = PARAMS_FILE.resolve()  # which may be a link
+    new = file.with_suffix(".yaml.new")
     try:
-        new.write_text(edit(PARAMS_FILE.read_text("utf-8"), settings), "utf-8")
+        new.write_bytes(edit(file.read_bytes().decode(), settings).encode())  # line ends stay, too
         check_params(new)
-        new.replace(PARAMS_FILE)
+        new.replace(file)
     except ValueError as error:
         said = str(error).removeprefix(f"{new}: ")
         raise ValueError(f"{_file(name)}: {said}; params.yaml is as it was") from None

@@ -14,10 +14,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
+import psutil
 from ruamel.yaml import YAML
 
 from bertline.params.loading import load_params
@@ -28,6 +30,8 @@ from bertline.tuning.editing import Value, edit
 
 FOLDER = Path(".bertline", "ablation")
 LOG = FOLDER / "log.txt"
+RUNNING = "running.json"
+"""Beside the log: process and start time of the dvc that was started last."""
 STAGES = ("adapt", "finetune")
 _SUMMARY = Path("reports", "finetune", "summary.json")
 _CHANGING = ("params.yaml", "dvc.lock", "*.dvc")  # what may differ from HEAD where a run can be rebuilt
@@ -127,6 +131,20 @@ def bring_tokens_up_to_date(root: Path) -> None:
     _dvc(root, root / LOG, "repro", "tokenize")
 
 
+def end_orphan(root: Path) -> None:
+    """End the dvc, and its stage, that an ablation of `root` has left running when it was killed."""
+    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess, ProcessLookupError):
+        pid, born = json.loads((root / FOLDER / RUNNING).read_text("utf-8"))
+        process = psutil.Process(pid)
+        if process.create_time() != born or process.status() == psutil.STATUS_ZOMBIE:
+            return  # another process of this number, or none any more
+        os.killpg(pid, signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        except psutil.TimeoutExpired:
+            os.killpg(pid, signal.SIGKILL)
+
+
 def _dvc(root: Path, log: Path, *arguments: str) -> str:
     """Run dvc with the code of `root` and return what was printed; also at the end of `log`.
 
@@ -144,6 +162,8 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
             command, cwd=root, env=env, stdout=file, stderr=file, start_new_session=True
         )
         try:
+            running = json.dumps([process.pid, psutil.Process(process.pid).create_time()])
+            log.with_name(RUNNING).write_text(running, "utf-8")
             process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGINT)
@@ -157,9 +177,11 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
 
 
 def _explain(lines: Sequence[str]) -> str:
-    """Return the stage's own `error: ...` lines, or the end of the output if it said none."""
+    """Return the stage's own `error: ...` lines, or what DVC says, or the end of the output."""
     own = takewhile(
         lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
         dropwhile(lambda line: not line.startswith("error: "), lines),
     )
-    return "\n".join(own).removeprefix("error: ") or "\n".join([*lines][-5:])
+    dvcs = dropwhile(lambda line: not line.startswith("ERROR: "), lines)
+    said = "\n".join(own).removeprefix("error: ") or "\n".join(dvcs).removeprefix("ERROR: ")
+    return said or "\n".join([*lines][-5:])
