@@ -44,6 +44,7 @@ app = typer.Typer(
 app.add_typer(quarantine.app, name="quarantine")
 app.command(epilog="Examples: bertline preset; bertline preset fast")(tuning.preset)
 app.command(epilog="Examples: bertline ablate --list; bertline ablate --tips cosine,lora-8")(tuning.ablate)
+app.command(epilog="Example: bertline cross-validate --folds 5")(tuning.cross_validate)
 
 
 @app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')

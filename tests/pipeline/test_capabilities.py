@@ -2,10 +2,12 @@
 
 import json
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tiny import FILLERS, TOPICS, Run, commit, make_texts, write_csv, write_params
 
@@ -114,3 +116,37 @@ def test_a_smaller_student_learns_from_the_champion(retrained: Path, run: Run, t
     done = run(project, "dvc", "repro", "evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((project / "models/candidate/config.json").read_text())["num_hidden_layers"] == 1
+
+
+def test_cross_validation_tests_every_row_once_and_leaves_the_checkout_as_it_was(
+    project: Path, run: Run
+) -> None:
+    change(project, split={"near_duplicates": None}, finetune={"epochs": 2, "device": "cpu"})
+    params = (project / "params.yaml").read_bytes()
+    done = run(project, "bertline", "cross-validate", "--folds", "3")
+    assert done.returncode == 0, done.stderr
+    written = (project / "reports/cross_validation.json").read_bytes()
+    metrics = json.loads(written)
+    folds = metrics["folds"]
+    assert metrics["rows"] == pq.read_metadata(project / "data/validated/rows.parquet").num_rows
+    assert [each["fold"] for each in folds] == [0, 1, 2]
+    for model in ("candidate", "baseline"):
+        right = sum(each["rows"] * each[model]["accuracy"] for each in folds)
+        assert right / metrics["rows"] == pytest.approx(metrics[model]["accuracy"], abs=1e-5)
+    assert f"{metrics['rows']} test rows, 95% intervals" in done.stdout
+    experiments = run(project, "git", "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps")
+    assert experiments.stdout.split() == [f"fold-{fold}-of-3" for fold in range(3)]
+    assert (project / "params.yaml").read_bytes() == params
+    assert not (project / "models/candidate").exists()
+
+    again = run(project, "bertline", "cross-validate", "--folds", "3")
+    assert again.stdout.count(", cached\n") == 3
+    assert (project / "reports/cross_validation.json").read_bytes() == written
+
+
+def test_a_label_that_is_not_in_every_fold_is_named(project: Path, run: Run) -> None:
+    same_letters = [(f"where is my cat where is my dog {i}", "new") for i in range(30)]  # lie on one side
+    change(project, [*make_texts(300), *same_letters])
+    done = run(project, "bertline", "cross-validate", "--folds", "3")
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: fold-0-of-3: split: label 'new' has no row in .*\n", done.stderr)

@@ -53,6 +53,24 @@ def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[
     return rounded
 
 
+def table(metrics: dict[str, Any]) -> str:
+    """Return the headline numbers of `metrics` with their intervals, as a few lines of text."""
+    lines = [
+        f"{metrics['rows']:,} test rows, {100 * metrics['confidence']:g}% intervals",
+        f"{'':12}{'accuracy':28}macro-F1",
+    ]
+    for model, sign in (("candidate", ""), ("baseline", ""), ("difference", "+")):
+        line = f"{model:12}"
+        for metric in ("accuracy", "macro_f1"):
+            value, low, high = (
+                format(metrics[model][metric + end], f"{sign}.3f") for end in ("", "_low", "_high")
+            )
+            line += f"{value:8}{f'{low} to {high}':20}"
+        lines.append(line.rstrip())
+    few = few_rows(metrics)
+    return "\n".join([*lines, few] if few else lines)
+
+
 def few_rows(metrics: dict[str, Any]) -> str | None:
     """Say on how few rows of a class the macro-F1 of `metrics` rests; None if there are enough of each."""
     rare = sorted(

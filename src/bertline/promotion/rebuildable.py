@@ -16,12 +16,24 @@ _CODE = ("src/", "flows/")
 
 
 def require_rebuildable(root: Path) -> None:
-    """Check that a run in `root` could be saved, and rebuilt from what is saved.
+    """Check that a run in `root` could be promoted, and rebuilt from its version.
+
+    Raises:
+        ValueError: git or DVC is not set up, code is not committed, or tags are missing; the message has the
+            next command.
+    """
+    require_saveable(root)
+    require_all_tags(root)
+
+
+def require_saveable(root: Path) -> None:
+    """Check that a run in `root` could be saved as an experiment, and rebuilt from what is saved.
 
     Raises:
         ValueError: git or DVC is not set up, or code is not committed; the message has the next command.
     """
-    require_taggable(root)
+    _check_repository(root)
+    _check_identity(root)
     _check_clean(root)
 
 

@@ -7,7 +7,7 @@ import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from bertline.evaluation.predictions import (
     write_predictions,
 )
 from bertline.evaluation.report import render
-from bertline.evaluation.summary import few_rows, summarize
+from bertline.evaluation.summary import summarize, table
 from bertline.modeling.baseline import joined, load_baseline
 from bertline.params.evaluate import Params
 from bertline.params.loading import load_params
@@ -156,7 +156,7 @@ def write_report(
     pyarrow.csv.write_csv(_readable(issues.worst), report / "label_issues.csv")
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
-    _print_table(metrics)
+    print(table(metrics))
     counts = (f"{issues.found[side]:,} of {rows:,} {side} rows" for side, rows in issues.rows.items())
     print(f"labels that look wrong: {', '.join(counts)}; see {report / 'label_issues.csv'}")
 
@@ -188,21 +188,6 @@ def _readable(issues: pa.Table) -> pa.Table:
         column = pc.replace_substring(issues[name], LABEL_SEPARATOR, "; ")
         issues = issues.set_column(issues.schema.get_field_index(name), name, column)
     return issues
-
-
-def _print_table(metrics: dict[str, Any]) -> None:
-    print(f"{metrics['rows']:,} test rows, {100 * metrics['confidence']:g}% intervals")
-    print(f"{'':12}{'accuracy':28}macro-F1")
-    for model, sign in (("candidate", ""), ("baseline", ""), ("difference", "+")):
-        line = f"{model:12}"
-        for metric in ("accuracy", "macro_f1"):
-            value, low, high = (
-                format(metrics[model][metric + end], f"{sign}.3f") for end in ("", "_low", "_high")
-            )
-            line += f"{value:8}{f'{low} to {high}':20}"
-        print(line.rstrip())
-    if few := few_rows(metrics):
-        print(few)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""`bertline preset` and `bertline ablate`: choose the settings of the training."""
+"""`bertline preset`, `ablate` and `cross-validate`: choose the settings of the training, and test them."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +11,10 @@ import typer
 if TYPE_CHECKING:
     from bertline.tuning.ledger import Ledger
     from bertline.tuning.tips import Tip
+    from bertline.tuning.workplace import Job, Workplace
 
 TABLE = Path("reports", "ablation.csv")
+FOLDS = Path("reports", "cross_validation.json")
 
 
 def preset(
@@ -46,6 +50,7 @@ def ablate(
     from bertline.params.loading import load_params
     from bertline.params.tokenize import Params as Tokenize
     from bertline.tuning.editing import spell
+    from bertline.tuning.ledger import ABLATION, Ledger
     from bertline.tuning.tips import all_tips, choose
 
     possible = all_tips(load_params(Finetune), load_params(Adapt), _depth(load_params(Tokenize).weights))
@@ -55,37 +60,51 @@ def ablate(
             changes = ", ".join(f"{key}: {spell(value)}" for key, value in tip.changes.items())
             typer.echo(f"{tip.name:<24}{changes}")
         return
-    _run(Path.cwd(), chosen, seeds)
+    with _at_work(ABLATION) as place:
+        ledger = Ledger(place)
+        typer.echo(f"{len(chosen) + 1} x {seeds} runs")
+        try:
+            ledger.run(chosen, seeds, typer.echo)
+        finally:
+            _report(ledger, chosen, seeds)
+    if ledger.errors:
+        raise typer.Exit(1)
 
 
-def _run(root: Path, tips: "list[Tip]", seeds: int) -> None:
-    from bertline.promotion.exclusive import only_run
-    from bertline.promotion.rebuildable import require_rebuildable
-    from bertline.tuning.ledger import Ledger
-    from bertline.tuning.workplace import FOLDER, LOG, Workplace, bring_tokens_up_to_date, end_orphan
+def cross_validate(
+    folds: Annotated[int, typer.Option(min=3, help="Parts of the rows; each is tested once.")] = 5,
+) -> None:
+    """Test the settings on every row of the data of the current folder, each fold a DVC experiment.
 
-    for number in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal and `kill` must clean up like Ctrl-C
+    For small data, where one test split says little. Interrupted and run again, it goes on from there.
+    """
+    from bertline.evaluation.summary import table
+    from bertline.tuning import cross_validation
+
+    cross_validation.check_folds(folds)
+    with _at_work(cross_validation.CROSS_VALIDATION) as place:
+        metrics = cross_validation.cross_validate(place, folds, typer.echo)
+        cross_validation.write(metrics, FOLDS)
+        typer.echo(table(metrics))
+
+
+@contextmanager
+def _at_work(job: "Job") -> "Iterator[Workplace]":
+    """Open the second checkout; Ctrl-C, a closed terminal and `kill` end what runs there, and clean up."""
+    from bertline.tuning.workplace import open_workplace
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
             signal.signal(number, signal.default_int_handler)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # scripts have their background jobs ignore it,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # and DVC would inherit that
-    require_rebuildable(root)
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    with only_run(root / FOLDER):
-        with only_run(root):
-            end_orphan(root)
-            bring_tokens_up_to_date(root)
-        ledger = Ledger(Workplace(root))
-        typer.echo(f"{len(tips) + 1} x {seeds} runs; what they print: tail -f {LOG}")
-        try:
-            ledger.run(tips, seeds, typer.echo)
-        except KeyboardInterrupt:
-            typer.echo("error: interrupted; run the same command again to continue", err=True)
-            raise typer.Exit(130) from None
-        finally:
-            _report(ledger, tips, seeds)
-        if ledger.errors:
-            raise typer.Exit(1)
+    try:
+        typer.echo(f"what the stages print: tail -f {job.log}")
+        with open_workplace(Path.cwd(), job) as place:
+            yield place
+    except KeyboardInterrupt:
+        typer.echo("error: interrupted; run the same command again to continue", err=True)
+        raise typer.Exit(130) from None
 
 
 def _report(ledger: "Ledger", tips: "list[Tip]", seeds: int) -> None:

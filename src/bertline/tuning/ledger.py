@@ -8,6 +8,7 @@ that was killed continues. Seeds are the outer loop: an interruption leaves a fa
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import TypedDict
 
@@ -17,10 +18,12 @@ from bertline.params.loading import load_params
 from bertline.tuning.editing import Value
 from bertline.tuning.gains import Gain, paired_gain
 from bertline.tuning.tips import RESTARTS, Tip
-from bertline.tuning.workplace import FOLDER, Workplace
+from bertline.tuning.workplace import Job, Workplace
 
+ABLATION = Job("ablation", given="tokenize", stages=("adapt", "finetune"))
 METRICS = ("macro_f1", "accuracy")
 BASE = Tip("base", {})
+_SUMMARY = Path("reports", "finetune", "summary.json")
 
 
 class Entry(TypedDict):
@@ -38,7 +41,7 @@ class Ledger:
         self._place = place
         params = place.checkout / "params.yaml"
         self._finetune, self._adapt = load_params(Finetune, params), load_params(Adapt, params)
-        self._path = place.root / FOLDER / "ledger.json"
+        self._path = place.folder / "ledger.json"
         self._entries: dict[str, Entry] = (
             json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
         )
@@ -92,9 +95,8 @@ class Ledger:
             return entry
         start, worked = time.monotonic(), True
         try:
-            result = self._place.run(entry["name"], changes)
-            worked = result.trained
-            entry["scores"] = result.scores
+            worked = self._place.run(entry["name"], changes)
+            entry["scores"] = json.loads((self._place.checkout / _SUMMARY).read_text("utf-8"))
         finally:  # an interrupted run continues, and its minutes add up
             if worked:
                 entry["minutes"] = (entry["minutes"] or 0.0) + (time.monotonic() - start) / 60

@@ -1,0 +1,108 @@
+"""k-fold cross-validation: how good the settings are, where a single test split has too few rows to say it.
+
+Each row of the data is tested once, by a model that was trained without it: on the folds that are neither its
+own nor the one after, which chooses the epoch. Every fold is a DVC experiment, fold-I-of-K.
+
+Scores are those of all rows together, not means over folds: a mean of macro-F1 over folds is
+biased where a fold has few rows of a class (Forman & Scholz, Apples-to-Apples in Cross-Validation Studies,
+SIGKDD Explorations 12(1), 2010). The intervals speak of other rows; that k models were trained, which share
+training rows, is not in them, and no unbiased estimate of it exists (Bengio & Grandvalet, JMLR 5, 2004).
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertline.evaluation.metrics import scores
+from bertline.evaluation.predictions import Predictions, read_predictions
+from bertline.evaluation.summary import summarize
+from bertline.params.evaluate import Params as Evaluate
+from bertline.params.ingest import Params as Ingest
+from bertline.params.loading import load_params
+from bertline.params.split import Params as Split
+from bertline.tuning.workplace import Job, Workplace
+
+STAGES = ("split", "tokenize", "adapt", "finetune", "baseline", "evaluate")
+CROSS_VALIDATION = Job("cross_validation", given="validate", stages=STAGES)
+MODELS = ("candidate", "baseline")
+METRICS = ("accuracy", "macro_f1")
+
+
+def check_folds(folds: int) -> None:
+    """Raise a ValueError if the rows of the current folder cannot be dealt to so many folds."""
+    test_source = load_params(Ingest).test_source
+    if test_source is not None:
+        raise ValueError(
+            f"ingest.test_source is {test_source}, so that every fold would be tested on its rows; to have "
+            "them in the folds, let ingest.source name those files too, and set it to null"
+        )
+    try:
+        replace(load_params(Split), folds=folds, fold=0)
+    except ValueError as error:
+        raise ValueError(f"split.{error}") from None
+
+
+def cross_validate(place: Workplace, folds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Train and test once for each fold; return the numbers of each fold, and of all rows together.
+
+    `tell` gets a line a fold.
+
+    Raises:
+        ValueError: a fold failed; the message is that of its stage.
+    """
+    found: dict[str, list[Predictions]] = {model: [] for model in MODELS}
+    numbers = []
+    for fold in range(folds):
+        start = time.monotonic()
+        name = f"fold-{fold}-of-{folds}"
+        try:
+            ran = place.run(name, {"split.folds": folds, "split.fold": fold})
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        for model in MODELS:
+            found[model].append(read_predictions(place.checkout / f"data/predictions/{model}.parquet"))
+        own = {model: _headline(found[model][-1]) for model in MODELS}
+        numbers.append({"fold": fold, "rows": len(found["candidate"][-1].ids), **own})
+        took = f"{(time.monotonic() - start) / 60:.1f} minutes" if ran else "cached"
+        tell(f"{name}: {_shown(own['candidate'])} (baseline {_shown(own['baseline'])}), {took}")
+    params = load_params(Evaluate, place.checkout / "params.yaml")
+    metrics = summarize(
+        pooled(found["candidate"]),
+        pooled(found["baseline"]),
+        resamples=params.resamples,
+        confidence=params.confidence,
+        seed=params.seed,
+    )
+    return {"folds": numbers, **metrics}
+
+
+def pooled(folds: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of all `folds`, over the classes of any, one after the other."""
+    classes = sorted({label for each in folds for label in each.classes})
+    aligned = [each.over(classes) for each in folds]
+    return Predictions(
+        ids=[row for each in aligned for row in each.ids],
+        classes=tuple(classes),
+        expected=np.concatenate([each.expected for each in aligned]),
+        probabilities=np.concatenate([each.probabilities for each in aligned]),
+    )
+
+
+def write(metrics: dict[str, Any], path: Path) -> None:
+    """Write what `cross_validate` returned, as JSON."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _headline(predictions: Predictions) -> dict[str, float]:
+    found = scores(predictions)
+    return {metric: round(found[metric], 6) for metric in METRICS}
+
+
+def _shown(numbers: dict[str, float]) -> str:
+    return f"accuracy {numbers['accuracy']:.3f}, macro-F1 {numbers['macro_f1']:.3f}"
