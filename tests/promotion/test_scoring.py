@@ -63,6 +63,28 @@ def test_labels_of_an_older_champion_are_compared_as_ingest_writes_labels(
     assert found.right.tolist() == [True, True]
 
 
+def test_labels_of_an_older_champion_that_are_one_by_now_answer_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Twice(Spam):
+        labels = ("spam", "the\u0301", "th\u00e9")
+
+        def probabilities(self, texts: list[str]) -> np.ndarray:
+            return np.array([[0.4, 0.35, 0.25] for _ in texts], dtype=np.float32)
+
+    class TwiceSets(Twice):
+        multi_label = True
+
+        def probabilities(self, texts: list[str]) -> np.ndarray:
+            return np.array([[0.1, 0.9, 0.3], [0.1, 0.3, 0.4]], dtype=np.float32)
+
+    found = _score(Twice, ["th\u00e9", "spam"], tmp_path, monkeypatch, multi_label=False)
+    np.testing.assert_allclose(found.probabilities, [[0.4, 0.6]] * 2)
+    assert found.right.tolist() == [True, False]
+    found = _score(TwiceSets, ["th\u00e9", ""], tmp_path, monkeypatch, multi_label=True)
+    np.testing.assert_allclose(found.probabilities, [[0.1, 0.9], [0.1, 0.4]])
+
+
 def test_label_sets_are_scored_over_the_labels_of_rows_and_champion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
