@@ -43,6 +43,13 @@ def test_the_number_of_a_deprecated_version_is_not_given_again(
     assert promote(retrained(4)) == "v1.2.0"
 
 
+@pytest.mark.parametrize("tag", ["v2", "v1.05.0", "v1.0.0.0"])
+def test_a_tag_that_is_no_version_to_gto_is_none_here(project: Path, tag: str) -> None:
+    git(project, "tag", "-a", "-m", "by hand", f"{NAME}@{tag}")
+    assert Registry(project).versions() == []
+    assert promote(project) == "v1.0.0"
+
+
 def test_a_promotion_leaves_branch_index_and_working_tree_alone(project: Path) -> None:
     before = git(project, "status", "--porcelain"), git(project, "rev-parse", "HEAD")
     promote(project)

@@ -12,7 +12,11 @@ from bertline.promotion.git import git
 NAME = "text-classifier"  # in the artifacts section of dvc.yaml
 _REFS = f"refs/tags/{NAME}[@#]*"
 # NAME@v1.0.0 registers, NAME#champion#1 assigns, a ! after version or stage revokes.
-_TAG = re.compile(rf"{NAME}(?:@(?P<version>v[\d.]+)|#(?P<stage>[\w-]+))(?P<revoked>!?)(?:#(?P<order>\d+))?")
+_NUMBER = r"(?:0|[1-9]\d*)"
+_TAG = re.compile(
+    rf"{NAME}(?:@(?P<version>v{_NUMBER}\.{_NUMBER}\.{_NUMBER})|#(?P<stage>[\w-]+))"
+    r"(?P<revoked>!?)(?:#(?P<order>\d+))?"
+)
 _REMOTE_SECONDS = 10
 
 
