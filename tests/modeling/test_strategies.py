@@ -222,6 +222,13 @@ def test_lists_of_layers_are_cut_with_them() -> None:
     assert list(model.config.attention_window) == [4, 16]
 
 
+def test_lists_of_something_else_stay_whole_also_where_they_are_as_long() -> None:
+    kinds = ["p2c", "c2p"]  # of attention: each layer has both
+    model = build("deberta-v2", num_hidden_layers=2, pos_att_type=kinds, share_att_key=True)
+    keep_layers(model, 1)
+    assert model.config.pos_att_type == kinds
+
+
 @pytest.mark.parametrize("kind", SIZES)
 def test_a_model_with_fewer_layers_is_saved_as_a_standard_one(kind: str, tmp_path: Path) -> None:
     model = build(kind, **{"n_layers" if kind == "distilbert" else "num_hidden_layers": 7}).eval()

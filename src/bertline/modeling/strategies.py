@@ -20,6 +20,9 @@ from bertline.modeling.encoder import draw_anew, evaluating
 from bertline.params.finetune import Params as FinetuneParams
 from bertline.params.training import Training
 
+NOT_BY_LAYER = ("architectures", "pos_att_type")
+"""Lists in a config that may happen to be as long as there are layers."""
+
 
 def layer_stack(model: PreTrainedModel) -> str:
     """Return the name of the module list that holds the layers of the encoder.
@@ -111,7 +114,7 @@ def keep_layers(model: PreTrainedModel, layers: int | None) -> None:
             del stack[i]
     config = model.config
     for name, each in vars(config).items():  # of each layer how far it attends, say
-        if isinstance(each, list | tuple) and len(each) == count and name != "architectures":
+        if isinstance(each, list | tuple) and len(each) == count and name not in NOT_BY_LAYER:
             setattr(config, name, [each[i] for i in kept])
     try:
         config.num_hidden_layers = layers
