@@ -13,6 +13,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 PROJECT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+PEAK_MEMORY = "int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+"""An expression for the most memory, in kB, that the program of a process has had.
+
+`ru_maxrss` would begin with that of whoever started it: here with all that tests before this one had.
+"""
+
 TRAINING = {
     "seed": 1,
     "epochs": 2,
