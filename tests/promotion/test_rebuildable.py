@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def test_a_repository_that_git_refuses_to_read_is_refused_in_its_words(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container, or under sudo
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # which may call every folder safe
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("LC_ALL", "C")
     with pytest.raises(ValueError, match=r"dubious ownership .* git config --global --add safe\.directory"):
         require_rebuildable(project)
 
