@@ -115,6 +115,19 @@ def write_params(folder: Path, **sections: dict[str, object]) -> None:
         YAML().dump(document, file)
 
 
+def is_running(pid: int) -> bool:
+    """Say whether there is such a process; one that has ended counts no more, though nobody has reaped it.
+
+    In a container, process 1 may be a program that reaps none of the orphans that it is given.
+    """
+    import psutil  # here: the modeling tests also run where it is not installed
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def copy_project(folder: Path) -> None:
     """Copy what git would hold of the project, as it stands now, into a fresh repository in `folder`."""
     listed = subprocess.run(

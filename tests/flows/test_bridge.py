@@ -14,6 +14,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL
+from tiny import is_running
 from toy_project import REPOSITORY, run_in
 
 from flows.bridge import StageError, run_pipeline
@@ -153,7 +154,7 @@ def test_no_process_of_a_stage_outlives_an_interrupted_flow(project: Path, endin
         pid = int((project / "pid").read_text())
         driver.send_signal(ending)
         driver.wait(timeout=60)
-        wait_for(lambda: not alive(pid), 10)
+        wait_for(lambda: not is_running(pid), 10)
         with Repo(str(project)) as repo, repo.lock:  # and DVC's locks are free: this would raise
             assert any(stage.changed() for stage in repo.index.stages)
     finally:
@@ -163,13 +164,6 @@ def test_no_process_of_a_stage_outlives_an_interrupted_flow(project: Path, endin
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(REPOSITORY)}
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import CLASSES, make_texts
+from tiny import CLASSES, is_running, make_texts
 from trainings import finetune_one
 
 from bertline.modeling.cutting import Cutter
@@ -92,11 +92,11 @@ def start(folder: Path, *trainings: dict[str, Any]) -> subprocess.CompletedProce
     command = [sys.executable, str(Path(__file__).with_name("trainings.py")), "--folder", str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     waiting = time.monotonic() + 20  # a process looks several times a second whether its launcher is alive
-    left = [Path("/proc") / path.read_text() for path in folder.glob("*.pid")]
+    left = [int(path.read_text()) for path in folder.glob("*.pid")]
     assert len(left) == 2
-    while any(each.exists() for each in left) and time.monotonic() < waiting:
+    while any(map(is_running, left)) and time.monotonic() < waiting:
         time.sleep(0.1)
-    assert not any(each.exists() for each in left)
+    assert not any(map(is_running, left))
     return ended
 
 

@@ -95,7 +95,9 @@ def test_ctrl_c_in_fine_tuning_leaves_no_process_and_the_next_run_continues(
             break
     flow.send_signal(signal.SIGINT)
     assert flow.wait(timeout=60) == 130
-    time.sleep(1)
+    waiting = time.monotonic() + 20
+    while children_of(project) and time.monotonic() < waiting:
+        time.sleep(0.1)
     assert children_of(project) == []
     done = run(project, "dvc", "repro")
     assert "continuing from the checkpoint of an interrupted run" in done.stdout

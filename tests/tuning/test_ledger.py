@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from tiny import commit, write_params
+from tiny import commit, is_running, write_params
 
 STAGES = """
 import json, os, sys, time
@@ -234,11 +233,11 @@ def test_a_ledger_that_was_killed_goes_on_and_ends_what_it_had_left_running(proj
     process.kill()
     process.wait()
     left, _ = json.loads((project / ".bertline/ablation/running.json").read_text())
-    assert psutil.pid_exists(left)
+    assert is_running(left)
     wait.unlink()
     again = ablate(project, "--tips", "cosine", "--seeds", "1")
     assert (again.returncode, again.stderr) == (0, "")
-    assert not psutil.pid_exists(left)
+    assert not is_running(left)
 
 
 def test_uncommitted_code_is_refused_before_anything_runs(project: Path) -> None:
