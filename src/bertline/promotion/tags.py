@@ -1,6 +1,8 @@
 """The git tags that the registry is made of, in GTO's grammar: here, and what a git remote has of them."""
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,20 +66,23 @@ def _refs(text: str) -> dict[str, str]:
 
 def _remote_refs(root: Path) -> dict[str, str]:
     # In a session of its own there is no terminal to ask for a password on, which would wait.
-    with suppress(subprocess.SubprocessError):
-        done = subprocess.run(
-            ["git", "ls-remote", "--refs", "origin", _REFS],
-            cwd=root,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            timeout=_REMOTE_SECONDS,
-            start_new_session=True,
-        )
-        return _refs(done.stdout)
-    return {}
+    with subprocess.Popen(
+        ["git", "ls-remote", "--refs", "origin", _REFS],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=_REMOTE_SECONDS)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # git has others speak HTTP and SSH for it
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+    return _refs(said) if process.returncode == 0 else {}
 
 
 def _parse(text: str) -> Iterator[Event]:
