@@ -64,11 +64,18 @@ def _run_pipeline(root: Path) -> dict[str, State[Any]]:
             if not state.is_completed():
                 error = state.result(raise_on_failure=False)
                 raise error if isinstance(error, DvcException) else StageError(state.message)
-    return {stage.addressing: state for stage, state in states.items()}
+    return {_name(stage): state for stage, state in states.items()}
+
+
+def _name(stage: Any) -> str:
+    """Return the stage as `dvc repro` takes it in the root of its project, wherever this process stands."""
+    path = Path(stage.path).relative_to(stage.repo.root_dir).as_posix()
+    name = getattr(stage, "name", None)  # a .dvc file has none
+    return path if name is None else name if path == PROJECT_FILE else f"{path}:{name}"
 
 
 def _task(repo: Repo, stage: Any) -> Task[[], State[None]]:
-    name = stage.addressing  # as `dvc repro` takes it, from the current folder
+    name = _name(stage)
 
     def run() -> State[None]:
         logger = get_run_logger()

@@ -108,6 +108,14 @@ def test_a_stage_of_another_map_is_run_where_the_graph_has_it(project: Path) -> 
     assert states["prep/dvc.yaml:clean"] == states["ingest"] == "Completed"
 
 
+def test_a_project_is_driven_from_wherever_the_process_stands(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(project, "other rows\n")
+    monkeypatch.chdir(tmp_path)
+    assert drive(project)["ingest"] == "Completed"
+
+
 def test_a_dvc_that_was_killed_while_it_wrote_its_locks_is_one_clear_error(project: Path) -> None:
     (project / ".dvc/tmp/rwlock").write_text("")
     with pytest.raises(StageError, match=r"^Unable to read RWLock-file .*; run: rm \.dvc/tmp/rwlock$"):
