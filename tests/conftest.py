@@ -1,14 +1,12 @@
-"""The fixture that several packages' tests share, how threads wait in all of them, and that Ctrl-C counts."""
+"""The fixture that several packages' tests share, and that Ctrl-C counts in all of them."""
 
-import os
 import signal
 from pathlib import Path
 
 import pytest
 from tiny import save_tiny_encoder
 
-# Read when torch is imported. Test processes share the cores: threads that spin would keep others waiting.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import bertline  # noqa: F401  before a test loads torch: how threads wait
 
 # A script has its background jobs ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
