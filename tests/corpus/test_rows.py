@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertline.corpus.rows import (
@@ -46,6 +46,7 @@ def test_punctuation_changes_a_content_key():
     assert content_key("you won!") != content_key("you won?")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_the_content_key_of_a_content_key_is_itself(text):
     assert content_key(content_key(text)) == content_key(text)

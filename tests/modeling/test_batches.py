@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, XLNetConfig
 
@@ -11,6 +11,7 @@ from bertline.modeling.tokens import Tokens
 LENGTHS = st.lists(st.integers(2, 128), min_size=1, max_size=300).map(np.array)
 
 
+@settings(deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), epoch=st.integers(1, 5))
 def test_every_row_is_served_once_an_epoch(lengths: np.ndarray, batch_size: int, epoch: int) -> None:
     order = training_order(lengths, batch_size, seed=3, epoch=epoch)

@@ -3,7 +3,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertline.evaluation.predictions import Predictions
@@ -131,6 +131,7 @@ def test_every_gate_gives_its_number_what_is_allowed_and_mcnemars_p() -> None:
     assert "McNemar's p = 1" in verdict.gates[2].reason
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_one_more_error_never_turns_a_refusal_into_a_promotion(wrong: int, champion: int) -> None:
     better, worse = (

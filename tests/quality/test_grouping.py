@@ -1,5 +1,5 @@
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertline.quality.grouping import Combinations
@@ -10,6 +10,7 @@ ROW = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(ROW, max_size=20), max_size=5))
 def test_each_row_is_the_distinct_row_of_its_code(tables):
     combinations = Combinations(SCHEMA)

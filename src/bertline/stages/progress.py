@@ -19,7 +19,7 @@ def show(events: Iterable[Step | Epoch], total: int, report: Path) -> list[Step 
     """Return the events, and show them while they come.
 
     As a progress bar of `total` steps in a terminal and some lines elsewhere, and as curves in `report`, so
-    that `dvc plots show` draws them after every epoch.
+    that `dvc plots show` draws them after an epoch, once a second at most.
     """
     seen, written = [], 0.0
     with tqdm(total=total, unit="step", disable=None, dynamic_ncols=True) as bar:
