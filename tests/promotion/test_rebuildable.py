@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy_project import run_in, set_epochs
 
-from bertline.promotion.rebuildable import require_rebuildable
+from bertline.promotion.rebuildable import require_rebuildable, require_saveable
 
 
 def test_a_clean_project_passes(project: Path) -> None:
@@ -62,6 +62,7 @@ def test_a_clone_without_the_tags_of_its_remote_is_refused(project: Path, tmp_pa
         run_in(clone, "git", "config", key, "toy@example.com")
     with pytest.raises(ValueError, match=r"has text-classifier@v1\.0\.0, .*run: git fetch --tags origin"):
         require_rebuildable(clone)
+    require_saveable(clone)  # an experiment makes no tag
     run_in(clone, "git", "fetch", "--quiet", "--tags", "origin")
     require_rebuildable(clone)
     run_in(clone, "git", "tag", "--force", "-a", "-m", "another", "text-classifier@v1.0.0")
