@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from bertline.evaluation.metrics import scores
+from bertline.evaluation.intervals import Metric
 from bertline.evaluation.predictions import Predictions, read_predictions
 from bertline.evaluation.summary import summarize
 from bertline.params.evaluate import Params as Evaluate
@@ -30,7 +30,6 @@ from bertline.tuning.workplace import Job, Workplace
 STAGES = ("split", "tokenize", "adapt", "finetune", "baseline", "evaluate")
 CROSS_VALIDATION = Job("cross_validation", given="validate", stages=STAGES)
 MODELS = ("candidate", "baseline")
-METRICS = ("accuracy", "macro_f1")
 
 
 def check_folds(folds: int) -> None:
@@ -66,8 +65,9 @@ def cross_validate(place: Workplace, folds: int, tell: Callable[[str], None]) ->
             raise ValueError(f"{name}: {error}") from None
         for model in MODELS:
             found[model].append(read_predictions(place.checkout / f"data/predictions/{model}.parquet"))
-        own = {model: _headline(found[model][-1]) for model in MODELS}
-        numbers.append({"fold": fold, "rows": len(found["candidate"][-1].ids), **own})
+        report = json.loads((place.checkout / "reports/evaluation/metrics.json").read_text("utf-8"))
+        own = {model: {metric: report[model][metric] for metric in get_args(Metric)} for model in MODELS}
+        numbers.append({"fold": fold, "rows": report["rows"], **own})
         took = f"{(time.monotonic() - start) / 60:.1f} minutes" if ran else "cached"
         tell(f"{name}: {_shown(own['candidate'])} (baseline {_shown(own['baseline'])}), {took}")
     params = load_params(Evaluate, place.checkout / "params.yaml")
@@ -97,11 +97,6 @@ def write(metrics: dict[str, Any], path: Path) -> None:
     """Write what `cross_validate` returned, as JSON."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _headline(predictions: Predictions) -> dict[str, float]:
-    found = scores(predictions)
-    return {metric: round(found[metric], 6) for metric in METRICS}
 
 
 def _shown(numbers: dict[str, float]) -> str:
