@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from io import TextIOWrapper
-from itertools import dropwhile, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from bertline.promotion.promote import explain
+from bertline.promotion.promote import explain, own_error
 
 GRACE_SECONDS = 10.0  # between asking a stage to stop and insisting
 _RESTORED = "is cached - skipping run, checking out outputs"  # DVC found the same inputs in its run cache
@@ -145,9 +145,5 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
 
 def _explain(lines: Sequence[str]) -> str:
     """Return the stage's own `error: ...` lines, or the end of its output if it said none."""
-    own = takewhile(
-        lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
-        dropwhile(lambda line: not line.startswith("error: "), lines),
-    )
-    said = "\n".join(own) or "\n".join([*lines][-5:])
+    said = own_error(lines) or "\n".join([*lines][-5:])
     return f"{said}; run: dvc pull" if "missing data 'source'" in said else said

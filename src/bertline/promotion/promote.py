@@ -7,9 +7,10 @@ next call completes it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,15 @@ def explain(error: DvcException) -> str:
     # A dvc that was killed while it wrote down who reads and writes what; all others then refuse to work.
     torn = isinstance(error, RWLockFileCorruptedError)
     return f"{' '.join(str(error).split())}; {'run: rm .dvc/tmp/rwlock' if torn else 'see: dvc status'}"
+
+
+def own_error(lines: Iterable[str]) -> str:
+    """Return the stage's own `error: ...` lines of what `dvc repro` printed; nothing if it has none."""
+    own = takewhile(
+        lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
+        dropwhile(lambda line: not line.startswith("error: "), lines),
+    )
+    return "\n".join(own)
 
 
 def judge(root: Path) -> Judgement:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import dropwhile, takewhile
+from itertools import dropwhile
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ from bertline.params.tokenize import Params as Tokenize
 from bertline.promotion.exclusive import only_run
 from bertline.promotion.experiments import commit_experiment
 from bertline.promotion.git import git
+from bertline.promotion.promote import own_error
 from bertline.promotion.rebuildable import require_saveable
 from bertline.tuning.editing import Value, edit
 
@@ -200,10 +201,6 @@ def _dvc(root: Path, log: Path, *arguments: str) -> str:
 
 def _explain(lines: Sequence[str]) -> str:
     """Return the stage's own `error: ...` lines, or what DVC says, or the end of the output."""
-    own = takewhile(
-        lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
-        dropwhile(lambda line: not line.startswith("error: "), lines),
-    )
     dvcs = dropwhile(lambda line: not line.startswith("ERROR: "), lines)
-    said = "\n".join(own).removeprefix("error: ") or "\n".join(dvcs).removeprefix("ERROR: ")
+    said = own_error(lines).removeprefix("error: ") or "\n".join(dvcs).removeprefix("ERROR: ")
     return said or "\n".join([*lines][-5:])
