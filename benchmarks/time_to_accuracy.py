@@ -25,16 +25,17 @@ from transformers import (
 
 from benchmarks.contenders import use_trainer
 from benchmarks.training import TOKENS
-from bertline.modeling.batches import collate_padded
-from bertline.modeling.checkpoints import Checkpoints
-from bertline.modeling.classification import predict
-from bertline.modeling.finetuning import fine_tune, prepare
-from bertline.modeling.history import Epoch
-from bertline.modeling.memory import keep_freed_memory
-from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.weights import find_weights
+from bertline.core.params_loading import load_params, read_document
+from bertline.encoder.collate import collate_padded
 from bertline.params.finetune import Params
-from bertline.params.loading import load_params, read_document
+from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.stages.finetune.task import predict
+from bertline.tokens.arrays import TokenizedSplit, read_split
+from bertline.tokens.manifest import Manifest
+from bertline.tokens.pretrained import find_pretrained
+from bertline.training.checkpoints import Checkpoints
+from bertline.training.determinism import keep_freed_memory
+from bertline.training.history import Epoch
 
 CPU = torch.device("cpu")
 ONCE = {"checkpoint_every": 10**9, "restarts": 1, "patience": None}
@@ -113,7 +114,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     keep_freed_memory()
     manifest = Manifest.read(TOKENS)
-    encoder = find_weights(manifest.weights)
+    encoder = find_pretrained(manifest.weights)
     splits = {name: read_split(TOKENS / f"{name}.arrow") for name in ("train", "validation")}
     base = replace(load_params(Params), **ONCE)
     preset = read_document(Path("presets", f"{arguments.preset}.yaml"))["finetune"]

@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 from transformers import AutoTokenizer
 
-from bertline.corpus.rows import make_rows, with_ids
-from bertline.corpus.samples import read_sample
-from bertline.modeling.token_cache import TokenCache
-from bertline.modeling.token_writer import Chunk, pack_ids, write_split
-from bertline.modeling.weights import find_weights
+from bertline.rows.schema import make_rows
+from bertline.rows.text_key import add_ids
+from bertline.stages.ingest.samples import read_sample
+from bertline.stages.tokenize.token_cache import TokenCache
+from bertline.stages.tokenize.token_writer import Chunk, pack_ids, write_split
+from bertline.tokens.pretrained import find_pretrained
 
 WEIGHTS = "sample:all-MiniLM-L6-v2"
 MAX_LENGTH = 128
@@ -41,14 +42,14 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)  # read when the tokenizers library first works
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    folder = find_weights(WEIGHTS)
+    folder = find_pretrained(WEIGHTS)
     tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH)
     found = read_sample("sample:trec").texts + read_sample("sample:sms-spam").texts
     texts = [
         " ".join(found[(i + 7 * k) % len(found)] for k in range(arguments.joined)) + f" {i}"
         for i in range(arguments.rows)
     ]
-    table = with_ids(make_rows(texts, "x")).sort_by("id")
+    table = add_ids(make_rows(texts, "x")).sort_by("id")
 
     def stage(rows: pa.Table) -> None:
         with tempfile.TemporaryDirectory() as scratch:

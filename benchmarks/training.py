@@ -30,15 +30,16 @@ from transformers import (
 )
 
 from benchmarks.contenders import Clock, Texts, now, ours, textbook, trainer
-from bertline.corpus.rows import read_rows
-from bertline.modeling.cutting import Cutter
-from bertline.modeling.encoder import build_classifier
-from bertline.modeling.memory import keep_freed_memory
-from bertline.modeling.strategies import depths
-from bertline.modeling.tokens import Manifest, TokenizedSplit, read_split
-from bertline.modeling.weights import find_weights
+from bertline.core.params_loading import load_params
+from bertline.encoder.classifier import build_classifier
+from bertline.encoder.layers import measure_depths
 from bertline.params.finetune import Params
-from bertline.params.loading import load_params
+from bertline.rows.io import read_rows
+from bertline.tokens.arrays import TokenizedSplit, read_split
+from bertline.tokens.manifest import Manifest
+from bertline.tokens.pretrained import find_pretrained
+from bertline.tokens.truncation import Truncator
+from bertline.training.determinism import keep_freed_memory
 
 TOKENS = Path("data/tokens")
 TEXTBOOK = "textbook loop"
@@ -49,7 +50,7 @@ PLAIN = {
     "gradient_checkpointing": False,
     "compile": False,
     "cuda_graphs": True,
-    "averaging": None,
+    "ema_decay": None,
     "r_drop": 0.0,
     "distillation": 0.0,
     "layer_decay": 1.0,
@@ -57,7 +58,7 @@ PLAIN = {
     "unfreeze_epochs": 0,
     "cache_activations": False,
 }
-"""What every contender does, whatever params.yaml says."""
+"""The settings of every contender; they replace those of params.yaml."""
 
 
 def main() -> None:
@@ -103,7 +104,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as scratch:
         folder = (
-            save_random_bert_base(Path(scratch)) if arguments.bert_base else find_weights(manifest.weights)
+            save_random_bert_base(Path(scratch)) if arguments.bert_base else find_pretrained(manifest.weights)
         )
         warm_ups = 1 if params.epochs == 1 else 0  # else the epochs before the last are that
         for round_ in range(warm_ups + arguments.rounds):
@@ -155,7 +156,7 @@ def read(rows: int, joined: int, max_length: int) -> tuple[list[str], TokenizedS
     """Return texts of the training split, `joined` of them in each, and their tokens."""
     found = read_rows(Path("data/splits/train.parquet"))["text"].to_pylist()
     texts = [" ".join(found[(i + k) % len(found)] for k in range(joined)) for i in range(rows)]
-    encoded = Cutter(TOKENS, max_length=max_length, long_texts="head", stride=0).encode(texts)
+    encoded = Truncator(TOKENS, max_length=max_length, long_texts="head", stride=0).encode(texts)
     labels = read_split(TOKENS / "train.arrow").labels
     split = TokenizedSplit(
         input_ids=encoded.input_ids, offsets=encoded.offsets, labels=np.resize(labels, len(texts))
@@ -181,9 +182,10 @@ def training_flops(model: PreTrainedModel, lengths: np.ndarray) -> float:
     A token costs 6 operations per weight of the layers, and 12 x layers x hidden size x length for attention.
     """
     config = model.config
-    deep = depths(model)
+    depths = measure_depths(model)
     layers = range(1, config.num_hidden_layers + 1)
-    weights = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and deep[name] in layers)
+    matrices = ((name, p) for name, p in model.named_parameters() if p.ndim == 2)
+    weights = sum(p.numel() for name, p in matrices if depths.depth_of(name) in layers)
     attention = 12 * config.num_hidden_layers * config.hidden_size * float((lengths.astype(float) ** 2).sum())
     return 6.0 * weights * float(lengths.sum()) + attention
 

@@ -20,7 +20,7 @@ print(*set(loaded))
 """
 
 
-@pytest.mark.parametrize("module", ["bertline.stages.finetune", "bertline.serving.classifier"])
+@pytest.mark.parametrize("module", ["bertline.stages.finetune.stage", "bertline.models.bert"])
 @pytest.mark.parametrize(
     ("own", "expected"),
     [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],

@@ -1,27 +1,15 @@
-"""Real servers on loopback: PostgreSQL, S3 (moto) and HTTP. Each is stopped by its own process id."""
+"""Real servers on loopback: S3 (moto) and HTTP; tests/support/postgresql.py has PostgreSQL."""
 
 import functools
 import http.server
-import os
-import pwd
 import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fetched import PASSWORD
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.support.services import Services, answers, free_port
 
 
 @pytest.fixture
@@ -34,61 +22,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[int]:
-    """The port of a PostgreSQL on loopback whose user `owner` needs a password."""
-    if shutil.which("initdb") is None or shutil.which("postgres") is None:
-        pytest.skip("there is no PostgreSQL here (initdb, postgres)")
-    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # a socket's path must be short
-    command: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
-        command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    password = folder / "password"
-    password.write_text(PASSWORD)
-    password.chmod(0o644)
-    init = ["initdb", "-D", f"{folder}/data", "-U", "owner", "-E", "UTF8", "--no-sync", "--no-locale"]
-    port = free_port()
-    options = [
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        f"unix_socket_directories={folder}",
-        "-c",
-        "fsync=off",
-    ]
-    with (folder.parent / f"{folder.name}.log").open("w+") as log:
-        init += ["--auth=scram-sha-256", f"--pwfile={password}"]
-        subprocess.run([*command, *init], check=True, cwd="/", stdout=log, stderr=log)
-        server = subprocess.Popen(
-            [*command, "postgres", "-D", f"{folder}/data", "-p", str(port), *options],
-            cwd="/", stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            wait_for_port(port, server)
-            yield port
-        finally:
-            server.send_signal(signal.SIGINT)  # at a SIGTERM it waits for its clients
-            server.wait(timeout=30)
-            shutil.rmtree(folder)
-            Path(log.name).unlink()
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def s3(shared_services: Services) -> str:
     """The URL of a server that speaks S3."""
     command = shutil.which("moto_server")
     if command is None:
         pytest.skip("there is no server that speaks S3 here (moto_server)")
     port = free_port()
-    server = subprocess.Popen(
-        [command, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for_port(port, server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    server = shared_services.start("s3", [command, "-H", "127.0.0.1", "-p", str(port)], cwd="/")
+    server.wait_until(lambda: answers(port))
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(autouse=True)
+def _clean_logs(clean_logs: None) -> None:
+    """A test during which one of the servers logs an error fails."""
 
 
 @pytest.fixture
@@ -117,14 +64,3 @@ def refusing() -> Iterator[int]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
-
-
-def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert server.poll() is None, "the server ended"
-        assert time.monotonic() < deadline, "the server does not answer"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)

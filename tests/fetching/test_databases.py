@@ -8,11 +8,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from fetched import SNAPSHOT, Sql, bring, files, rows
 
-from bertline.corpus.relational import scratch_folder
 from bertline.fetching import databases
+from bertline.rows.duckdb_query import scratch_folder
+from tests.support.fetched import SNAPSHOT, Sql, bring, files, rows
 
 SINCE = "SELECT text, created FROM tickets WHERE :since IS NULL OR created > :since"
 
@@ -67,10 +69,10 @@ def test_an_unchanged_snapshot_is_not_touched_and_a_changed_one_is_replaced(tick
 def test_batches_have_the_new_rows_only_and_none_is_made_without(tickets: Sql) -> None:
     tickets(insert("first"))
     shown = []
-    for text in ("second", None, "third"):
+    for day, text in enumerate(("second", None, "third"), start=2):
         shown.append(bring("sqlite:///tickets.db", query=SINCE, since_column="created"))
         if text:
-            tickets(insert(text, created=f"2026-09-02 {text}"))
+            tickets(insert(text, created=f"2026-09-{day:02}"))
     shown.append(bring("sqlite:///tickets.db", query=SINCE, since_column="created"))
     batches = [f"data/incoming/fetched-000{number}.parquet" for number in (1, 2, 3)]
     assert shown == [[f"{batches[0]}: 1 rows"], [f"{batches[1]}: 1 rows"], [], [f"{batches[2]}: 1 rows"]]
@@ -161,7 +163,7 @@ def test_colons_and_percent_signs_in_a_query_stand_for_themselves(tickets: Sql) 
         ({"query": "SELECT text, text FROM tickets"}, "two columns of the same name"),
         (
             {"query": 'SELECT label AS "Text", text FROM tickets'},
-            "two columns of the same name, but for case, among Text, text; use AS",
+            "two columns whose names differ only in case, among Text, text; use AS",
         ),
         ({"query": "SELECT x'00' AS raw"}, "column 'raw' of fetch.query holds bytes"),
         ({"query": "SELECT NULL AS a, NULL AS b"}, "rows without any value"),
@@ -184,6 +186,72 @@ def test_a_wrong_query_is_one_line_and_changes_nothing(
     assert files() == ["tickets.db"]
     bring("sqlite:///tickets.db", query="SELECT text FROM tickets")
     assert rows(SNAPSHOT) == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["21/09/2026 19:00"], "holds '21/09/2026 19:00', which as text does not sort by time; CAST it"),
+        (["2026-21-09"], "holds '2026-21-09', which as text does not sort by time"),
+        (["2026-9-1"], "holds '2026-9-1', which"),
+        (["Mon, 21 Sep 2026 19:00:00 GMT"], "which as text does not sort by time"),
+        (["7c7c12a2-3e4f-4b7a-8d4e-0123456789ab"], "which as text does not sort by time"),
+        (["2026-09-01 10:00", "2026-09-02T10:00"], "two forms of ISO 8601"),
+        (["2026-10-25T02:30+02:00", "2026-10-25T02:10+01:00"], "two forms of ISO 8601"),
+        (["2026-09-01T10:00:00Z", "2026-09-01T10:00:00.5Z"], "two forms of ISO 8601"),
+        (["2026-09-01 10:00:00", "2026-09-01 10:00:00Z"], "two forms of ISO 8601"),
+        (["2026-09-01", "10"], "holds numbers as text"),
+    ],
+)
+def test_a_bound_that_does_not_sort_by_time_is_refused_before_anything_lands(
+    tickets: Sql, values: list[str], says: str
+) -> None:
+    tickets(*(insert("a", created=value) for value in values))
+    with pytest.raises(ValueError, match=r"^fetch.source sqlite:///tickets.db: fetch.since_column ") as error:
+        bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert files() == ["tickets.db"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2026-09-01", "2026-09-01 10:00", "2026-09-01 10:00:00", "2026-09-01 10:00:00.25", "2026-09-02"],
+        ["2026-09-01T10:00:00Z", "2026-09-01T10:00:01Z"],
+        ["2026-09-01T10:00+02:00", "2026-09-01T10:01+02:00"],
+    ],
+)
+def test_iso_8601_text_in_one_form_is_a_bound(tickets: Sql, values: list[str]) -> None:
+    for number, value in enumerate(values, start=1):
+        tickets(insert(f"text {number}", created=value))
+        (shown,) = bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+        assert shown == f"data/incoming/fetched-000{number}.parquet: 1 rows"
+
+
+def test_a_form_that_changes_after_the_first_batch_is_refused(tickets: Sql) -> None:
+    tickets(insert("a", created="2026-09-01 10:00"))
+    bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    tickets(insert("b", created="2026-09-02T10:00"))
+    with pytest.raises(ValueError, match="'2026-09-01 10:00' and '2026-09-02T10:00', two forms"):
+        bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+
+
+def test_a_kind_that_changes_after_the_first_batch_is_refused(tickets: Sql) -> None:
+    tickets(insert("a"))
+    bring("sqlite:///tickets.db", query=SINCE, since_column="created")
+    query = "SELECT text, 20260902 AS created FROM tickets WHERE :since IS NULL OR :since < '3'"
+    with pytest.raises(ValueError, match=r"is a number now, and was text in data/incoming/fetched-NUMBER"):
+        bring("sqlite:///tickets.db", query=query, since_column="created")
+
+
+def test_batches_whose_bound_does_not_sort_by_time_are_not_continued(tickets: Sql) -> None:
+    """Earlier versions made such batches."""
+    made = pa.table({"text": ["a"], "label": [1], "created": ["21/09/2026 19:00"]})
+    pq.write_table(made, "data/incoming/fetched-0001.parquet")
+    tickets(insert("b"))
+    with pytest.raises(ValueError, match="holds '21/09/2026 19:00', which as text does not sort by time"):
+        bring("sqlite:///tickets.db", query=SINCE, since_column="created")
 
 
 @pytest.mark.parametrize(

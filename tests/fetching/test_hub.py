@@ -5,7 +5,8 @@ from pathlib import Path
 
 import datasets
 import pytest
-from fetched import bring, files, rows
+
+from tests.support.fetched import bring, files, rows
 
 FEATURES = datasets.Features(
     {
@@ -37,7 +38,7 @@ def test_each_split_lands_in_its_own_file_with_class_names_in_order(saved: Path)
 
 def test_one_split_alone(saved: Path) -> None:
     assert bring("hub:mail", split="test") == ["data/incoming/fetched/mail-test.parquet: 1 rows"]
-    with pytest.raises(ValueError, match=r"there is no split 'dev' \(fetch.split\); there are: train, test"):
+    with pytest.raises(ValueError, match=r"there is no split 'dev' \(fetch.split\); choose from train, test"):
         bring("hub:mail", split="dev")
 
 
@@ -115,6 +116,7 @@ def test_a_name_on_a_hub_that_does_not_answer_says_what_to_do(
         OSError, match=r"^fetch.source hub:owner/name@v1: the Hugging Face hub cannot be"
     ) as error:
         bring("hub:owner/name@v1")
-    assert "with datasets' save_to_disk, and give that folder: hub:FOLDER (" in str(error.value)
+    remedy = "with datasets' save_to_disk; copy the folder here and set fetch.source to hub:FOLDER ("
+    assert remedy in str(error.value)
     assert caplog.text == ""
     assert logging.getLogger("datasets").level != logging.CRITICAL

@@ -9,18 +9,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from fetched import ENCODED, NOTHING, PASSWORD, bring, rows
-from tiny import PROJECT
 
+from bertline.core.params_loading import load_params
 from bertline.fetching.address import find_address
 from bertline.params.fetch import Params
-from bertline.params.loading import load_params
+from tests.support.fetched import bring, rows
+from tests.support.params import SHIPPED_PARAMS, section
+from tests.support.postgresql import ENCODED, PASSWORD
 
 SECRETS = (PASSWORD, ENCODED, *re.findall(r"\w{3,}", PASSWORD))
 
 
 def write_params(folder: Path, source: str, query: str | None) -> None:
-    head, tail = (PROJECT / "params.yaml").read_text().split("\ningest:", 1)
+    head, tail = SHIPPED_PARAMS.read_text().split("\ningest:", 1)
     for key, value in ("source", source), ("query", query):
         head = re.sub(rf"(?m)^  {key}: null.*$", f"  {key}: {json.dumps(value)}", head)
     (folder / "params.yaml").write_text(f"{head}\ningest:{tail}")
@@ -31,7 +32,7 @@ def printed(
 ) -> tuple[int, str]:
     """Run `bertline fetch` with every logger at its loudest; return its status and what it printed."""
     write_params(folder, source, query)
-    program = "import logging; logging.basicConfig(level=0)\nfrom bertline.cli import app; app(['fetch'])"
+    program = "import logging; logging.basicConfig(level=0)\nfrom bertline.cli.app import app; app(['fetch'])"
     result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
@@ -65,11 +66,11 @@ def test_the_right_password_is_not_shown_either(project: Path, postgres: int) ->
             "postgresql://owner:{wrong}@127.0.0.1:{port}/postgres?passwort={wrong}",
             "invalid connection option",
         ),
-        ("postgresql://owner:{raw}@x@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
-        ("postgresql:/owner:{wrong}@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
+        ("postgresql://owner:{raw}@x@127.0.0.1:{port}/postgres", "does not hold a valid URL"),
+        ("postgresql:/owner:{wrong}@127.0.0.1:{port}/postgres", "does not hold a valid URL"),
         ("postgresql://owner@127.0.0.1:{wrong}/postgres", "not a URL like dialect"),
-        ("owner:{wrong}@127.0.0.1:{port}/postgres", "holds no URL that can be read"),
-        ("{wrong}", "holds no URL that can be read"),
+        ("owner:{wrong}@127.0.0.1:{port}/postgres", "does not hold a valid URL"),
+        ("{wrong}", "does not hold a valid URL"),
         ("mysql+pymysql://owner:{wrong}@127.0.0.1/db", "needs the package pymysql"),
         ("http://owner:{wrong}@127.0.0.1:1/rows.csv", "the store cannot be read"),
         ("http://{wrong}@127.0.0.1:1/rows.csv", "is not allowed in login"),
@@ -165,7 +166,7 @@ def test_a_password_in_the_parameters_is_refused_and_not_repeated(project: Path,
     ],
 )
 def test_an_address_without_a_password_is_shown_as_it_is(source: str) -> None:
-    assert Params(**(NOTHING | {"source": source})).source == source
+    assert section("fetch", source=source).source == source
     assert find_address(source, {}.get).shown == source
 
 

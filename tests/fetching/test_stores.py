@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fetched import bring, files
+
+from tests.support.fetched import bring, files
 
 Web = tuple[str, Path]
 FOLDER = Path("data/incoming/fetched")

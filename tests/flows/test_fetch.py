@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ from prefect import flow
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 
+from bertline.core.params_loading import load_params
 from bertline.params.fetch import Params
-from bertline.params.loading import load_params
 from flows import fetch as fetching
 from flows import retrain
+from flows.watch import DELIVERY, Watcher
+from tests.support.waiting import wait_until
 
 QUERY = "SELECT text, label FROM tickets"
 
@@ -43,11 +47,11 @@ def ask(project: Path) -> Callable[..., None]:
     return write
 
 
-def run_fetch(name: str) -> list[str]:
+def run_fetch(name: str) -> list[Path]:
     """Fetch in a flow, with no time between the attempts."""
 
     @flow(name="fetching", flow_run_name=name)
-    def run() -> list[str]:
+    def run() -> list[Path]:
         return fetching.fetch.with_options(retry_delay_seconds=0)(load_params(Params))
 
     return run()
@@ -91,7 +95,7 @@ def test_a_secret_block_stands_in_for_a_variable_that_is_not_set(
     ask(source="env:TICKET_STORE", query=QUERY)
     Secret(value=tickets).save("ticket-store", overwrite=True)
     with caplog.at_level(logging.DEBUG):
-        assert run_fetch("secret") == ["data/incoming/fetched.parquet"]
+        assert run_fetch("secret") == [Path("data/incoming/fetched.parquet")]
     assert tickets not in caplog.text
     monkeypatch.setenv("TICKET_STORE", "sqlite:///elsewhere.db")
     with pytest.raises(ValueError, match="there is no database file"):
@@ -126,6 +130,29 @@ def test_a_failing_fetch_ends_the_retraining_with_one_error_line(
     project: Path, ask: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask(source="sqlite:///missing.db", query=QUERY)
-    assert retrain.main() == 1
+    assert retrain.main([]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == "error: fetch.source sqlite:///missing.db: there is no database file missing.db"
+
+
+def test_new_rows_are_told_once_and_not_again_by_the_watcher(
+    project: Path, tickets: str, ask: Callable[..., None]
+) -> None:
+    (project / "prefect.yaml").write_text("name: toy\ndeployments: []\n")
+    ask(source=tickets, query=QUERY)
+    states = [fetching.fetch_deliveries(return_state=True) for _ in range(2)]
+    assert [state.name for state in states] == ["Fetched", "NothingNew"]
+    watcher = Watcher(project)
+    assert [watcher.look(), watcher.look()] == [[], []]
+    since = datetime.now(UTC) - timedelta(hours=1)
+    sent = EventFilter(event=EventNameFilter(name=[DELIVERY]), occurred=EventOccurredFilter(since=since))
+
+    def told() -> list[list[str]]:
+        found = client.request("POST", "/events/filter", json={"filter": sent.model_dump(mode="json")}).json()
+        return [
+            each["payload"]["files"] for each in found["events"] if "project.toy" in str(each["resource"])
+        ]
+
+    with get_client(sync_client=True) as client:
+        wait_until(told)
+        assert told() == [["data/incoming/fetched.parquet"]]

@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import Run, commit, copy_project, environment, make_texts, write_csv, write_params
+
+from tests.support.forked_stages import Environment
+from tests.support.params import write_params
+from tests.support.tiny import Run, commit, copy_project, make_texts, write_csv
 
 
 @pytest.fixture(scope="session")
-def run() -> Run:
-    """Run a command in a copy of the project."""
+def run(forked_stages: Environment) -> Run:
+    """Run a command in a copy of the project; its stages run in forks."""
 
     def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-        env = environment(project)
+        env = forked_stages(project)
         return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
 
     return run

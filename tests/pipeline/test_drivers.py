@@ -5,11 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
-from tiny import Run, environment
+
+from tests.support.tiny import Run, environment
+from tests.support.waiting import wait_until
 
 FLOW = (sys.executable, "-m", "flows.retrain")
 
@@ -73,11 +74,11 @@ def test_the_command_line_serves_the_champion(retrained: Path, run: Run) -> None
     assert done.stdout.split("\t")[0] in {"animal", "colour", "number"}
 
 
-def test_a_stage_that_fails_shows_its_own_error(project: Path, run: Run) -> None:
+def test_a_stopped_batch_shows_why(project: Path, run: Run) -> None:
     with (project / "data/incoming/rows.csv").open("w") as file:
         file.write("text,label\n" + "".join(f"text {i},animal\n" for i in range(200)) + "one more,colour\n")
     done = run(project, *FLOW)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.splitlines()[-1].startswith("error: validate: ")
     assert "label 'colour' has 1 row" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -95,9 +96,7 @@ def test_ctrl_c_in_fine_tuning_leaves_no_process_and_the_next_run_continues(
             break
     flow.send_signal(signal.SIGINT)
     assert flow.wait(timeout=60) == 130
-    waiting = time.monotonic() + 20
-    while children_of(project) and time.monotonic() < waiting:
-        time.sleep(0.1)
+    wait_until(lambda: not children_of(project), 20)
     assert children_of(project) == []
     done = run(project, "dvc", "repro")
     assert "continuing from the checkpoint of an interrupted run" in done.stdout

@@ -1,9 +1,10 @@
-"""dvc.yaml is the one map: what it says of stages, code and parameters must be what the code says."""
+"""dvc.yaml is the one map: its stages, code and parameters must equal those of the code."""
 
 import re
 import shutil
 import subprocess
 import tomllib
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import grimp
 import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
-from tiny import PROJECT
 
-from bertline.params.checking import SECTIONS, check_params
+from bertline.params.checking import check_params, sections
+from bertline.training.checkpoints import training_code
+from tests.support.params import SHIPPED_PARAMS
+from tests.support.tiny import PROJECT
 
 STAGES: dict[str, dict[str, list[str]]] = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
-NOT_A_STAGE = {"command", "progress"}
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +31,36 @@ def module_file(module: str) -> Path:
     return path / "__init__.py" if (PROJECT / path).is_dir() else path.with_suffix(".py")
 
 
+def imported(stage: str, imports: grimp.ImportGraph) -> set[str]:
+    """Return the files with code that the command of `stage` imports."""
+    main = f"bertline.stages.{stage}.__main__"
+    files = {str(module_file(module)) for module in imports.find_upstream_modules(main) | {main}}
+    return {name for name in files if _has_code(PROJECT / name)}
+
+
+def declared(stage: str, name: str) -> bool:
+    """Return whether the file `name` is, or lies in, a dep of `stage`."""
+    return any(Path(name).is_relative_to(dep) for dep in STAGES[stage]["deps"])
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_code_deps_of_a_stage_are_its_import_closure(stage: str, imports: grimp.ImportGraph) -> None:
-    main = f"bertline.stages.{stage}"
-    modules = imports.find_upstream_modules(main) | {main}
-    files = {str(module_file(module)) for module in modules}
-    templates = {str(path.relative_to(PROJECT)) for path in PROJECT.glob("src/**/*.j2")}
-    beside = {name for name in templates if name.removesuffix(".html.j2") + ".py" in files}
-    inits = {name for name in files if name.endswith("__init__.py") and not _has_code(PROJECT / name)}
-    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
-    assert declared == (files - inits) | beside
+def test_every_module_that_a_stage_imports_lies_in_its_deps(stage: str, imports: grimp.ImportGraph) -> None:
+    assert [name for name in imported(stage, imports) if not declared(stage, name)] == []
+
+
+@pytest.mark.parametrize("stage", ["adapt", "finetune"])
+def test_an_expensive_stage_depends_on_no_module_that_it_does_not_import(
+    stage: str, imports: grimp.ImportGraph
+) -> None:
+    files = {str(path.relative_to(PROJECT)) for path in PROJECT.glob("src/**/*.py")}
+    code = {name for name in files if declared(stage, name) and _has_code(PROJECT / name)}
+    assert code - imported(stage, imports) == set()
+
+
+@pytest.mark.parametrize("stage", ["adapt", "finetune"])
+def test_a_crash_checkpoint_depends_on_the_code_that_the_map_names(stage: str) -> None:
+    code = {str(path.relative_to(PROJECT)) for path in training_code(stage)}
+    assert code == {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
 
 
 def _has_code(path: Path) -> bool:
@@ -48,23 +70,43 @@ def _has_code(path: Path) -> bool:
 
 
 def test_stages_modules_and_params_sections_have_the_same_names() -> None:
-    modules = {path.stem for path in PROJECT.glob("src/bertline/stages/*.py")} - NOT_A_STAGE - {"__init__"}
-    sections = {path.stem for path in PROJECT.glob("src/bertline/params/*.py")} - {
-        "__init__",
-        "bounds",
-        "checking",
-        "loading",
-        "training",
-    }
-    assert set(STAGES) == modules
-    assert ["fetch", *STAGES, "promote"] == list(SECTIONS)
-    assert set(SECTIONS) == sections
-    check_params(PROJECT / "params.yaml")
+    folders = {path.parent.name for path in PROJECT.glob("src/bertline/stages/*/stage.py")}
+    assert set(STAGES) == folders
+    assert set(sections()) == {"fetch", *STAGES, "promote", "flow"}  # three of no stage
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_command_checks_all_of_params_while_it_imports_the_stage(stage: str) -> None:
+    command = (PROJECT / f"src/bertline/stages/{stage}/__main__.py").read_text()
+    assert (
+        f"""
+    with checking() as params_check:
+        from bertline.stages.{stage}.stage import {stage}
+
+        run({stage}, params_check)
+"""
+        in command
+    )
 
 
 def test_the_map_in_the_readme_names_every_stage() -> None:
     readme = (PROJECT / "README.md").read_text()
     assert [stage for stage in STAGES if f"| `{stage}` |" not in readme] == []
+
+
+def test_the_architecture_names_the_folders_that_there_are() -> None:
+    text = (PROJECT / "docs/architecture.md").read_text()
+    named = set(re.findall(r"^ +(\w+)/ ", text, re.MULTILINE))
+    code = [*PROJECT.glob("src/**/__init__.py"), *PROJECT.glob("flows/*/__init__.py")]
+    packages = {path.parent.name for path in code} - {"bertline"}
+    assert named == packages
+
+
+def test_no_folder_of_code_has_more_than_twenty_modules() -> None:
+    code = [*PROJECT.glob("src/**/*.py"), *PROJECT.glob("flows/**/*.py")]
+    modules = [path for path in code if path.name != "__init__.py"]
+    counts = Counter(path.parent.relative_to(PROJECT).as_posix() for path in modules)
+    assert [folder for folder, count in counts.items() if count > 20] == []
 
 
 @pytest.mark.parametrize("file", ["README.md", "docs/data.md", "docs/training.md"])
@@ -73,7 +115,7 @@ def test_the_settings_in_the_documents_are_valid(file: str, tmp_path: Path) -> N
     snippets = re.findall(r"```yaml\n(.*?)```", (PROJECT / file).read_text(), re.DOTALL)
     assert snippets
     for snippet in map(yaml.load, snippets):
-        document = yaml.load(PROJECT / "params.yaml")
+        document = yaml.load(SHIPPED_PARAMS)
         for section, changes in snippet.items():
             document[section] |= changes
         with (tmp_path / "params.yaml").open("w") as written:
@@ -123,5 +165,5 @@ def test_the_import_contracts_name_every_stage() -> None:
 
 
 def test_the_flow_reads_the_map_and_holds_no_list_of_stages() -> None:
-    code = "".join(path.read_text() for path in PROJECT.glob("flows/*.py"))
+    code = "".join(path.read_text() for path in PROJECT.glob("flows/**/*.py"))
     assert [stage for stage in ("ingest", "split", "tokenize", "finetune") if f'"{stage}"' in code] == []

@@ -1,18 +1,22 @@
 """The main job on real data: the TREC sample with all-MiniLM-L6-v2 and the project's own defaults."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import Run, copy_project
+
+from tests.support.tiny import Run, copy_project, environment
 
 
 @pytest.fixture(scope="module")
-def reproduced(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample after `dvc repro`, whose stages are processes of their own, as a user's are."""
     project = tmp_path_factory.mktemp("sample") / "project"
     copy_project(project)
-    done = run(project, "dvc", "repro")
+    env = environment(project)
+    done = subprocess.run(["dvc", "repro"], cwd=project, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return project
 

@@ -1,1 +1,3 @@
-from toy_project import *  # noqa: F403 - fixtures
+"""The toy project, as fixtures."""
+
+from tests.support.toy_project import environment, fresh, project, reproduced_template, retrained, template  # noqa: F401 - fixtures

@@ -6,19 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertline.evaluation.predictions import Predictions
+from bertline.metrics.predictions import Predictions
 from bertline.params.promote import Params
 from bertline.promotion.decision import decide, mcnemar
+from tests.support.params import section
 
 ROWS = 400
-PARAMS = Params(
-    min_accuracy=0.7,
-    min_gain_over_baseline=0.0,
-    max_loss_to_champion=0.01,
-    resamples=200,
-    confidence=0.95,
-    seed=1,
-)
+PARAMS: Params = section("promote", max_loss_to_champion=0.01, resamples=200)
 
 
 def says(expected: np.ndarray, wrong: np.ndarray) -> Predictions:
@@ -38,7 +32,7 @@ def model(wrong: int, *, start: int = 0, rows: int = ROWS) -> Predictions:
 
 def failed(wrong: int, baseline: int = 200, champion: Predictions | None = None) -> list[str]:
     verdict = decide(PARAMS, candidate=model(wrong), baseline=model(baseline), champion=champion)
-    assert verdict.promote == all(gate.passed for gate in verdict.gates)
+    assert (verdict.decision == "promote") == all(gate.passed for gate in verdict.gates)
     return [gate.name for gate in verdict.gates if not gate.passed]
 
 
@@ -57,7 +51,7 @@ def test_a_model_no_better_than_the_baseline_is_not_promoted() -> None:
 def test_a_gain_within_the_noise_is_no_gain() -> None:
     baseline = model(22, start=200)  # two rows worse, on other rows
     verdict = decide(PARAMS, candidate=model(20), baseline=baseline, champion=None)
-    assert not verdict.promote
+    assert verdict.decision == "keep"
     assert verdict.gates[1].value is not None
     assert verdict.gates[1].value < 0
 
@@ -96,7 +90,7 @@ def test_agreement_on_a_few_rows_shows_nothing(baseline: int, gate: int) -> None
 
 def test_a_first_model_far_above_the_baseline_is_promoted_on_a_few_rows() -> None:
     verdict = decide(PARAMS, candidate=model(1, rows=15), baseline=model(8, rows=15, start=7), champion=None)
-    assert verdict.promote
+    assert verdict.decision == "promote"
 
 
 def test_a_model_that_says_what_the_champion_says_is_promoted() -> None:
@@ -114,7 +108,34 @@ def test_a_champion_that_knows_other_classes_is_compared_over_the_union() -> Non
     same, union = (
         decide(PARAMS, candidate=model(20), baseline=model(200), champion=each) for each in (champion, wider)
     )
-    assert same == union
+    assert same.gates == union.gates
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "question"),
+    [
+        (("ham", "spam"), ("eggs", "ham", "spam"), "candidate does not: eggs"),
+        (("eggs", "ham", "spam"), ("ham", "spam"), "champion does not: eggs"),
+    ],
+)
+def test_other_labels_are_for_a_person_to_decide(
+    candidate: tuple[str, ...], champion: tuple[str, ...], question: str
+) -> None:
+    mine, theirs = (model(20).over(classes) for classes in (candidate, champion))
+    verdict = decide(PARAMS, candidate=mine, baseline=model(200), champion=theirs)
+    assert verdict.decision == "ask"
+    assert verdict.questions[0].reason.endswith(question)
+
+
+def test_a_champion_that_may_have_seen_the_rows_is_for_a_person_to_judge() -> None:
+    verdict = decide(PARAMS, candidate=model(20), baseline=model(200), champion=model(20), same_split=False)
+    assert verdict.decision == "ask"
+    assert "may have seen these rows" in verdict.reasons.splitlines()[-1]
+
+
+def test_where_a_gate_failed_nobody_is_asked() -> None:
+    verdict = decide(PARAMS, candidate=model(130), baseline=model(200), champion=model(130), same_split=False)
+    assert verdict.decision == "keep"
 
 
 def test_predictions_of_other_rows_are_refused() -> None:
@@ -135,7 +156,8 @@ def test_every_gate_gives_its_number_what_is_allowed_and_mcnemars_p() -> None:
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_one_more_error_never_turns_a_refusal_into_a_promotion(wrong: int, champion: int) -> None:
     better, worse = (
-        decide(PARAMS, candidate=model(each), baseline=model(200), champion=model(champion)).promote
+        decide(PARAMS, candidate=model(each), baseline=model(200), champion=model(champion)).decision
+        == "promote"
         for each in (wrong, wrong + 1)
     )
     assert better or not worse
@@ -173,7 +195,7 @@ def test_multi_label_models_pass_the_same_gates() -> None:
     verdict = decide(
         PARAMS, candidate=label_sets(20), baseline=label_sets(200), champion=label_sets(24, start=4)
     )
-    assert verdict.promote
+    assert verdict.decision == "promote"
     accuracy, gain, loss = verdict.gates
     assert accuracy.value == 1 - 20 / ROWS  # a row with one label wrong is wrong
     assert gain.value is not None
@@ -208,7 +230,7 @@ def test_a_multi_label_champion_with_other_labels_is_compared_over_the_union() -
         decide(PARAMS, candidate=label_sets(20), baseline=label_sets(200), champion=each)
         for each in (label_sets(20), wider)
     )
-    assert same == union
+    assert same.gates == union.gates
 
 
 def test_what_a_champion_says_of_a_label_that_no_row_has_counts_against_it() -> None:

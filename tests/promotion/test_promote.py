@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import run_in, set_epochs
 
-from bertline.evaluation.predictions import Predictions, read_predictions
+from bertline.metrics.predictions import Predictions, read_predictions
+from bertline.project.dvc import require_reproduced
+from bertline.promotion import compare as scoring
 from bertline.promotion import promote as promotion
-from bertline.promotion import scoring
-from bertline.promotion.promote import judge, promote, require_reproduced, roll_back
-from bertline.promotion.registry import Registry
-from bertline.promotion.tags import NAME
+from bertline.promotion.promote import compare_with_champion, promote
+from bertline.promotion.rollback import roll_back
+from bertline.registry.registry import Registry
+from bertline.registry.tags import NAME
+from tests.support.toy_project import run_in, set_epochs
 
 Retrained = Callable[[int], Path]
 
@@ -39,13 +41,13 @@ def champions_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             probabilities=probabilities,
         )
 
-    monkeypatch.setattr(scoring, "score", score)
+    monkeypatch.setattr(scoring, "predict_test_rows", score)
 
 
 def retrain(root: Path) -> str | None:
     """What the flow does after the pipeline."""
-    judgement = judge(root)
-    return promote(root, judgement).name if judgement.promote else None
+    decision = compare_with_champion(root)
+    return promote(root, decision).name if decision.promote else None
 
 
 def champion(root: Path) -> str | None:
@@ -64,13 +66,13 @@ def test_a_better_model_replaces_the_champion(retrained: Retrained) -> None:
 def test_a_worse_model_does_not(retrained: Retrained) -> None:
     assert [retrain(retrained(epochs)) for epochs in (4, 3)] == ["v1.0.0", None]
     assert champion(Path.cwd()) == "v1.0.0"
-    assert "the champion stays v1.0.0" in judge(Path.cwd()).headline
+    assert "the champion stays v1.0.0" in compare_with_champion(Path.cwd()).headline
 
 
 def test_the_champion_is_not_promoted_again(retrained: Retrained) -> None:
     root = retrained(3)
     assert [retrain(root), retrain(root)] == ["v1.0.0", None]
-    assert "bit for bit" in judge(root).headline
+    assert "bit for bit" in compare_with_champion(root).headline
 
 
 def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained: Retrained) -> None:
@@ -78,7 +80,7 @@ def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained:
         retrain(root := retrained(epochs))
     assert roll_back(root, None).name == champion(root) == "v1.0.0"
     assert retrain(root) is None
-    assert "bertline rollback v1.1.0" in judge(root).headline
+    assert "bertline rollback v1.1.0" in compare_with_champion(root).headline
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_model_that_people_took_back_is_not_promoted_again_by_itself(
     run_in(root, "gto", "deprecate", NAME, *act)
     assert retrain(root) is None
     assert champion(root) == "v1.0.0"
-    assert judge(root).headline == f"the candidate is v1.1.0, bit for bit, which was {way_back}"
+    assert compare_with_champion(root).headline.endswith(f"is v1.1.0, bit for bit, which was {way_back}")
     run_in(root, *shlex.split(way_back.partition(": ")[2]))
     assert champion(root) == "v1.1.0"
 
@@ -110,7 +112,7 @@ def test_where_people_took_back_the_only_champion_it_returns_by_name(retrained: 
 
 def test_what_is_not_promoted_anew_repeats_no_reasons_of_another_time(retrained: Retrained) -> None:
     retrain(root := retrained(3))
-    assert judge(root).reasons == ""
+    assert compare_with_champion(root).reasons == ""
 
 
 def test_every_rollback_goes_one_version_further_back(retrained: Retrained) -> None:
@@ -121,23 +123,48 @@ def test_every_rollback_goes_one_version_further_back(retrained: Retrained) -> N
         roll_back(root, None)
 
 
-def test_a_checkout_edited_since_the_judgement_is_not_promoted(retrained: Retrained) -> None:
-    judgement = judge(root := retrained(3))
+def test_a_checkout_edited_since_the_decision_is_not_promoted(retrained: Retrained) -> None:
+    decision = compare_with_champion(root := retrained(3))
     (root / "stages.py").write_text("changed")
     with pytest.raises(ValueError, match=r"stages\.py has uncommitted changes"):
-        promote(root, judgement)
+        promote(root, decision)
     run_in(root, "git", "checkout", "--quiet", "stages.py")
     set_epochs(root, 4)
     with pytest.raises(ValueError, match="stale: finetune"):
-        promote(root, judgement)
+        promote(root, decision)
     assert Registry(root).versions() == []
 
 
-def test_a_candidate_that_replaced_the_judged_one_is_not_promoted(retrained: Retrained) -> None:
-    judgement = judge(root := retrained(4))
+def test_what_is_edited_while_the_push_goes_on_is_not_registered(
+    retrained: Retrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile people edit params and code, commit, and run the pipeline anew."""
+    root = retrained(3)
+    head = run_in(root, "git", "rev-parse", "HEAD").strip()
+    made = {name: (root / name).read_text() for name in ("params.yaml", "dvc.lock", "stages.py")}
+    run_in(root, "dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
+    push = Registry.push
+
+    def slow(registry: Registry) -> None:
+        push(registry)
+        (root / "stages.py").write_text(made["stages.py"] + "# edited\n")
+        run_in(root, "git", "commit", "--all", "--quiet", "--message", "Edited")
+        retrained(4)
+
+    monkeypatch.setattr(Registry, "push", slow)
+    assert retrain(root) == "v1.0.0"
+    commit = Registry(root).versions()[0].commit
+    assert {name: run_in(root, "git", "show", f"{commit}:{name}") for name in made} == made
+    assert run_in(root, "git", "rev-parse", f"{commit}^").strip() == head
+    assert "epochs: 4" in (root / "params.yaml").read_text()
+    assert (Registry(root).fetch(Registry(root).versions()[0]) / "model.txt").read_text() == "3"
+
+
+def test_a_candidate_that_changed_after_the_comparison_is_not_promoted(retrained: Retrained) -> None:
+    decision = compare_with_champion(root := retrained(4))
     retrained(3)
-    with pytest.raises(ValueError, match="not the one that was judged"):
-        promote(root, judgement)
+    with pytest.raises(ValueError, match="has changed since they were compared"):
+        promote(root, decision)
     assert Registry(root).versions() == []
 
 
@@ -149,13 +176,13 @@ def test_a_champion_trained_on_another_split_is_named_as_flattered(
 ) -> None:
     retrain(retrained(3))
     root = retrained(4)
-    assert "another split" not in judge(root).reasons
+    assert "another split" not in compare_with_champion(root).reasons
     path = root / "params.yaml"
     path.write_text(re.sub(rf"(?m)^  {knob}: \S+", f"  {knob}: {value}", path.read_text()))
     (root / ".bertline/judgement.json").unlink()  # a toy's dvc.lock does not name the split
-    judgement = judge(root)
-    assert judgement.promote
-    assert "The champion was trained on another split" in judgement.reasons.splitlines()[-1]
+    decision = compare_with_champion(root)
+    assert "the champion was trained on another split" in decision.reasons.splitlines()[-1]
+    assert decision.verdict == "ask"
 
 
 def test_a_champion_that_cannot_read_the_test_rows_is_named_with_a_way_out(
@@ -166,14 +193,14 @@ def test_a_champion_that_cannot_read_the_test_rows_is_named_with_a_way_out(
 
     retrain(retrained(3))
     root = retrained(4)
-    monkeypatch.setattr(scoring, "score", refuse)
-    with pytest.raises(ValueError, match=r"the champion v1\.0\.0, .*'windows'.* do without: gto") as refusal:
-        judge(root)
+    monkeypatch.setattr(scoring, "predict_test_rows", refuse)
+    with pytest.raises(ValueError, match=r"the champion v1\.0\.0 .*'windows'.* do without: gto") as refusal:
+        compare_with_champion(root)
     run_in(root, *shlex.split(str(refusal.value).rpartition("do without: ")[2]))
     assert retrain(root) == "v1.1.0"
 
 
-@pytest.mark.parametrize("step", ["push", "save_experiment", "register", "fetch", "assign"])
+@pytest.mark.parametrize("step", ["freeze_run", "push", "save_experiment", "register", "fetch", "assign"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_promotion_interrupted_anywhere_is_completed_by_the_next(
     retrained: Retrained, monkeypatch: pytest.MonkeyPatch, step: str, when: str
@@ -194,62 +221,61 @@ def test_a_promotion_interrupted_anywhere_is_completed_by_the_next(
     retrain(root)
     assert champion(root) == "v1.0.0"
     assert [version.name for version in Registry(root).versions()] == ["v1.0.0"]
-    assert len(Registry(root).champions()) == 1
+    assert len(Registry(root).champion_history()) == 1
 
 
-def test_a_judgement_is_kept_until_the_gates_change(
+def test_a_decision_is_kept_until_the_gates_change(
     retrained: Retrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     retrain(retrained(4))
     root = retrained(3)
-    first = judge(root)
+    first = compare_with_champion(root)
     with monkeypatch.context() as patch:
-        patch.delattr(scoring, "score")  # nothing may be scored again
-        assert judge(root) == first
+        patch.delattr(scoring, "champion_predictions")  # nothing may be scored again
+        assert compare_with_champion(root) == first
     path = root / "params.yaml"
     path.write_text(re.sub(r"max_loss_to_champion: \S+", "max_loss_to_champion: 1", path.read_text()))
-    assert judge(root).promote
+    assert compare_with_champion(root).promote
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "promotion/decision.py",
-        "promotion/scoring.py",
-        "evaluation/intervals.py",
-        "evaluation/predictions.py",
+        "promotion/compare.py",
+        "metrics/intervals.py",
+        "metrics/predictions.py",
     ],
 )
-def test_a_judgement_is_made_anew_when_its_code_changed(
+def test_a_decision_is_made_anew_when_its_code_changed(
     retrained: Retrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    package = Path(promotion.__file__).parents[1]
-    for folder in ("promotion", "evaluation"):
-        shutil.copytree(package / folder, tmp_path / "bertline" / folder)
-    monkeypatch.setattr(promotion, "__file__", str(tmp_path / "bertline/promotion/promote.py"))
-    judge(root := retrained(3))
+    for folder in ("promotion", "metrics"):
+        shutil.copytree(promotion._PACKAGE / folder, tmp_path / "bertline" / folder)
+    monkeypatch.setattr(promotion, "_PACKAGE", tmp_path / "bertline")
+    compare_with_champion(root := retrained(3))
     kept = (root / ".bertline/judgement.json").read_text()
     with (tmp_path / "bertline" / name).open("a") as code:
         code.write("# changed\n")
-    judge(root)
+    compare_with_champion(root)
     assert (root / ".bertline/judgement.json").read_text() != kept
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"key": 1}'])
-def test_a_damaged_judgement_is_made_anew(retrained: Retrained, damage: str) -> None:
+def test_a_damaged_decision_is_made_anew(retrained: Retrained, damage: str) -> None:
     root = retrained(3)
-    first = judge(root)
+    first = compare_with_champion(root)
     path = root / ".bertline/judgement.json"
     path.write_text(damage)
-    assert judge(root) == first
+    assert compare_with_champion(root) == first
     assert json.loads(path.read_text())["key"]
 
 
 def test_a_stale_candidate_is_refused(project: Path) -> None:
-    require_reproduced(project)
+    require_reproduced(project, "evaluate")
     set_epochs(project, 5)
     with pytest.raises(ValueError, match=r"stale: .*finetune.*run: dvc repro"):
-        require_reproduced(project)
+        require_reproduced(project, "evaluate")
 
 
 def test_what_the_verdict_does_not_depend_on_may_be_stale(project: Path) -> None:
@@ -268,12 +294,12 @@ def test_what_the_verdict_does_not_depend_on_may_be_stale(project: Path) -> None
 def test_a_dvc_that_was_killed_while_it_wrote_its_locks_is_a_clear_error(project: Path) -> None:
     (project / ".dvc/tmp/rwlock").write_text("")
     with pytest.raises(ValueError, match=r"RWLock-file .*; run: rm \.dvc/tmp/rwlock$"):
-        require_reproduced(project)
+        require_reproduced(project, "evaluate")
 
 
 def test_without_a_candidate_the_error_names_the_command(fresh: Path) -> None:
     with pytest.raises(ValueError, match="there is no candidate yet; run: make run"):
-        judge(fresh)
+        compare_with_champion(fresh)
 
 
 def test_nothing_to_roll_back_to_is_a_clear_error(retrained: Retrained) -> None:

@@ -1,13 +1,13 @@
-"""What is refused before anything runs, and how folds are put together; the whole command: tests/pipeline."""
+"""Settings that are refused before a run, and joining the folds; the whole command: tests/pipeline."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import write_params
 
-from bertline.evaluation.predictions import Predictions
+from bertline.metrics.predictions import Predictions
 from bertline.tuning.cross_validation import check_folds, pooled
+from tests.support.params import write_params
 
 
 def predictions(ids: list[str], classes: str, expected: list[int], given: list[int]) -> Predictions:
@@ -36,7 +36,7 @@ def test_folds_are_put_together_over_the_classes_of_any() -> None:
         (
             "ingest",
             {"source": "data/incoming/a.csv", "test_source": "data/incoming/test.csv"},
-            r"^ingest\.test_source is data/incoming/test\.csv, so that every fold would be tested on",
+            r"^ingest\.test_source is data/incoming/test\.csv, so every fold would be tested on",
         ),
     ],
 )

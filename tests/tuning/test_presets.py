@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from tiny import PROJECT
 from typer.testing import CliRunner
 
-from bertline.cli import app
+from bertline.cli.app import app
+from bertline.core.params_loading import read_document
 from bertline.params.checking import check_params
-from bertline.params.loading import read_document
 from bertline.tuning import presets
+from tests.support.params import SHIPPED_PARAMS
+from tests.support.tiny import PROJECT
 
 NAMES = sorted(path.stem for path in (PROJECT / "presets").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    shutil.copy(SHIPPED_PARAMS, tmp_path)
     shutil.copytree(PROJECT / "presets", tmp_path / "presets")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -69,6 +70,7 @@ def test_a_preset_leaves_nothing_of_the_one_before(project: Path) -> None:
     ("preset", "message"),
     [
         ("finetune: {epoch: 3}", "there is no finetune.epoch to set"),
+        ("finetune: {averaging: 0.9}", "finetune.averaging is called finetune.ema_decay now"),
         ("finetune: {epochs: many}", "finetune.epochs is 'many'; allowed: a valid integer"),
         ("finetune: {cache_activations: true}", "cache_activations is True; allowed: false where"),
         ("finetune: 3", "finetune is not a single value"),

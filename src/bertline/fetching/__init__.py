@@ -1,1 +1,1 @@
-"""What comes from outside (databases, stores, the web, the hub) and lands as files in data/incoming/."""
+"""Fetch data from databases, stores, the web and the hub as files in data/incoming/."""

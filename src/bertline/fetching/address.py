@@ -1,8 +1,9 @@
-"""Where to fetch from, and which parts of that must never be shown.
+"""The address to fetch from, and the parts of it that must never be shown.
 
-Guarantees that neither the URL of an environment variable nor its password, its options or, on the web,
-its user pass `Address.hide`, also where a library quoted the URL anew; the path of such a URL may. What is
-hidden must not be cut before. A URL that params.yaml holds has no secrets: the params object sees to it.
+Guarantees that neither the URL of an environment variable nor its password, its options or, on the web, its
+user pass `Address.hide`, also where a library quoted the URL again; the path of such a URL may. Call `hide`
+before cutting a text, or half of a secret may stay. A URL that params.yaml holds has no secrets: the params
+object sees to it.
 """
 
 import re
@@ -18,18 +19,18 @@ _URL = re.compile(
     re.DOTALL,
 )
 
-# Where a value is not found even so: cut off by the library, or quoted twice.
+# These hide a secret that is not found by its value: the library has cut it off, or quoted it twice.
 _SHAPES = (
     (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?***"),
     (re.compile(r"//[^\s/@'\"]*@"), "//***@"),
 )
 _SHORT = 3
-"""A secret of fewer characters is hidden by the shape of the URL alone: it stands in other words too."""
+"""A secret of fewer characters is hidden only by the shape of the URL, because other words contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A URL, and how to speak of it."""
+    """A URL, and the form of it that messages may show."""
 
     url: str
     shown: str  # the URL as params.yaml has it, env:NAME for a secret one
@@ -40,7 +41,7 @@ class Address:
 
     @property
     def scheme(self) -> str:
-        """What stands before the `://`, e.g. postgresql+psycopg or s3."""
+        """The part before the `://`, e.g. postgresql+psycopg or s3."""
         return self.url.partition("://")[0].lower()
 
     def hide(self, message: str) -> str:
@@ -57,7 +58,7 @@ def find_address(source: str, lookup: Lookup) -> Address:
     """Return the address that `source` of params.yaml stands for.
 
     Raises:
-        ValueError: there is nothing behind env:NAME, or no URL; the message does not repeat what is there.
+        ValueError: env:NAME is not set or holds no URL; the message does not repeat its value.
     """
     if not source.startswith("env:"):
         return Address(url=source, shown=source, secrets=())
@@ -71,8 +72,8 @@ def find_address(source: str, lookup: Lookup) -> Address:
     parts = _URL.fullmatch(url)
     if parts is None:
         raise ValueError(
-            f"{source} holds no URL that can be read; it looks like dialect://user:password@host/database,"
-            " where @ : / ? # and % in user, password and options are percent-encoded, e.g. %40 for @"
+            f"{source} does not hold a valid URL; write dialect://user:password@host/database, and"
+            " percent-encode @ : / ? # and % in user, password and options (@ is %40)"
         )
     return Address(url=url, shown=source, secrets=_secrets(url, parts))
 
@@ -83,7 +84,7 @@ def block_name(variable: str) -> str:
 
 
 def _however_quoted(secret: str) -> re.Pattern[str]:
-    """Match `secret` with any of its characters percent-encoded: libraries quote a URL anew."""
+    """Match `secret` with any of its characters percent-encoded: libraries quote a URL again."""
     characters = (
         f"(?:{re.escape(each)}|{''.join(f'%{byte:02x}' for byte in each.encode(errors='surrogatepass'))}"
         f"{'|[+]' if each == ' ' else ''})"
@@ -93,7 +94,7 @@ def _however_quoted(secret: str) -> re.Pattern[str]:
 
 
 def _secrets(url: str, parts: re.Match[str]) -> tuple[str, ...]:
-    """Return what to hide, raw and decoded, the longest first."""
+    """Return the secrets, raw and decoded, the longest first."""
     found = {url, (parts["password"] or "").removeprefix(":"), parts["options"] or ""}
     if parts["scheme"].startswith("http"):
         found.add(parts["user"] or "")  # a token may stand alone

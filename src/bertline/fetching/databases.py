@@ -1,9 +1,9 @@
-"""What a query finds in a database, streamed: any database that SQLAlchemy has a driver for.
+"""Stream the rows that a query finds, from any database that SQLAlchemy has a driver for.
 
 Guarantees that only `CHUNK` rows are held at once, through a cursor on the server where the driver has
 one, and that nothing is written to the database. A value keeps its type where Parquet and `ingest` know
 it (text, integer, truth value, float, date, time stamp); JSON becomes JSON text and anything else, such
-as a decimal, its text. A time stamp with an offset is turned to UTC, one without stays without.
+as a decimal, its text. A time stamp with an offset is converted to UTC; one without an offset stays as it is.
 """
 
 import json
@@ -26,7 +26,7 @@ CHUNK = 16_384
 """Rows held at once: their texts may be long."""
 
 _PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
-"""Of drivers whose package has another name than their module."""
+"""Module of a database driver: the package to install, where it has another name."""
 _INT64 = range(-(2**63), 2**63)
 _KINDS: Mapping[frozenset[type], pa.DataType] = {
     frozenset(types): kind
@@ -44,7 +44,7 @@ _KINDS: Mapping[frozenset[type], pa.DataType] = {
 def select(url: str, query: str, since: object) -> Iterator[pa.Table]:
     """Yield what `query` finds in the database at `url`, at most `CHUNK` rows a table; `since` is its :since.
 
-    The type of a column is that of its values in this table; of nothing but nulls it is null.
+    The type of a column is that of its values in this table; a column of nulls has the type null.
 
     Raises:
         ValueError: the URL, the query or a type of its columns is wrong.
@@ -66,12 +66,12 @@ def select(url: str, query: str, since: object) -> Iterator[pa.Table]:
 
 
 def _require_distinct(names: list[str]) -> None:
-    """Refuse names that differ in case alone as well: DuckDB takes them for one column."""
+    """Refuse equal names, also names that differ only in case: DuckDB reads these as one column."""
     if len(set(names)) < len(names):
         raise ValueError(f"fetch.query has two columns of the same name among {', '.join(names)}; use AS")
     if len({name.casefold() for name in names}) < len(names):
         raise ValueError(
-            f"fetch.query has two columns of the same name, but for case, among {', '.join(names)}; use AS"
+            f"fetch.query has two columns whose names differ only in case, among {', '.join(names)}; use AS"
         )
 
 
@@ -81,7 +81,7 @@ def _engine(url: str) -> "Engine":
 
     try:
         parsed = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError):  # no word of theirs: they may repeat a piece of it
+    except (ArgumentError, ValueError):  # without their message: it may repeat a piece of the URL
         raise ValueError("not a URL like dialect+driver://user@host:5432/database") from None
     try:
         # No echo and no parameters in messages: what passes to and from a database is not for logs.
@@ -104,11 +104,11 @@ def _engine(url: str) -> "Engine":
 
 
 def _statement(query: str, since: object) -> "TextClause":
-    """Return the query with `since` in the place of :since, and with every other colon as it stands.
+    """Return the query with `since` in the place of :since, and with every other colon unchanged.
 
-    As a literal, which SQLAlchemy quotes: PostgreSQL cannot tell the type of a null or text parameter
-    in `:since is null` ("type of parameter 1 does not match that when preparing the plan"). In brackets,
-    without which SQLAlchemy does not see it in `:since::timestamp`.
+    `since` becomes a literal, which SQLAlchemy quotes: PostgreSQL cannot tell the type of a null or text
+    parameter in `:since is null` ("type of parameter 1 does not match that when preparing the plan"). The
+    literal is in brackets, because SQLAlchemy does not find `:since` in `:since::timestamp` without them.
     """
     from sqlalchemy import bindparam, text
 
@@ -133,7 +133,7 @@ def _connected(engine: "Engine") -> Iterator["Connection"]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Tell a wrong query from a failing database."""
+    """Raise ValueError for a wrong query, OSError for a failing database."""
     import sqlite3
 
     from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError

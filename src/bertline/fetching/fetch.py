@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bertline.corpus.rows import one_line
 from bertline.fetching.address import Address, Lookup, find_address
 from bertline.fetching.landing import Landed
 from bertline.params.fetch import Params
+from bertline.rows.io import one_line
 
 LONGEST = 600
 """Characters shown of an error."""
@@ -43,7 +43,7 @@ def fetch(params: Params, lookup: Lookup) -> list[Landed]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries from logging: they show whole URLs, and tell of an error once more."""
+    """Keep the libraries from logging: they show whole URLs, and repeat errors."""
     names = (
         "sqlalchemy",
         "fsspec",

@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from bertline.corpus.relational import scratch_folder
-from bertline.corpus.rows import CHUNK, write_rows
 from bertline.fetching.landing import FETCHED, Landed, land
+from bertline.rows.duckdb_query import scratch_folder
+from bertline.rows.io import write_rows
+from bertline.rows.schema import CHUNK
 
 
 def fetch_splits(source: str, subset: str | None, split: str | None) -> list[Landed]:
@@ -28,7 +29,7 @@ def fetch_splits(source: str, subset: str | None, split: str | None) -> list[Lan
         with _explained(on_hub=not Path(source).expanduser().is_dir()):
             name, splits = _load(source, subset, folder / "cache")
         if split is not None and split not in splits:
-            raise ValueError(f"there is no split {split!r} (fetch.split); there are: {', '.join(splits)}")
+            raise ValueError(f"there is no split {split!r} (fetch.split); choose from {', '.join(splits)}")
         landed = []
         for each in splits if split is None else [split]:
             made, path = (
@@ -54,7 +55,7 @@ def _load(source: str, subset: str | None, cache: Path) -> tuple[str, Mapping[st
         if source.startswith((".", "/", "~")) or source.count("/") > 1:
             raise ValueError("there is no such folder")
         repository, _, revision = source.partition("@")
-        splits = load_dataset(repository, subset, revision=revision or None)
+        splits = load_dataset(repository, subset, revision=revision or None, trust_remote_code=False)
         return repository.rpartition("/")[2], splits
     if any((folder / file).is_file() for file in ("dataset_dict.json", "state.json")):
         if subset is not None:
@@ -64,7 +65,7 @@ def _load(source: str, subset: str | None, cache: Path) -> tuple[str, Mapping[st
         saved = load_from_disk(str(folder))
         splits = {str(saved.split or "train"): saved} if isinstance(saved, Dataset) else saved
     else:
-        splits = load_dataset(str(folder), subset, cache_dir=str(cache))
+        splits = load_dataset(str(folder), subset, cache_dir=str(cache), trust_remote_code=False)
     return folder.resolve().name, splits
 
 
@@ -101,7 +102,7 @@ def _named(column: pa.ChunkedArray, feature: Any) -> pa.ChunkedArray | pa.Array:
 
 
 def _names(feature: Any) -> dict[int, str]:
-    """Return the class names by number; none of a feature that is no ClassLabel."""
+    """Return the class names by number; empty for a feature that is no ClassLabel."""
     from datasets import ClassLabel
 
     return dict(enumerate(feature.names)) if isinstance(feature, ClassLabel) else {}
@@ -122,7 +123,7 @@ def _no_bars() -> Iterator[None]:
 
 @contextmanager
 def _explained(*, on_hub: bool) -> Iterator[None]:
-    """Tell a wrong name or a broken data set from a hub that does not answer."""
+    """Raise ValueError for a wrong name or a broken data set, OSError for a hub that does not answer."""
     from datasets.exceptions import DatasetsError
 
     try:
@@ -133,8 +134,9 @@ def _explained(*, on_hub: bool) -> Iterator[None]:
         about = f"({type(error).__name__}: {error})"
         if on_hub:
             raise OSError(
-                "the Hugging Face hub cannot be reached from here; save the data set where it can, with"
-                f" datasets' save_to_disk, and give that folder: hub:FOLDER {about}"
+                "the Hugging Face hub cannot be reached from here; on a machine that reaches it, save the"
+                " data set with datasets' save_to_disk; copy the folder here"
+                f" and set fetch.source to hub:FOLDER {about}"
             ) from None
         if isinstance(error, OSError):
             raise

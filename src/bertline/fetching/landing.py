@@ -1,7 +1,7 @@
 """Files that land in data/incoming/.
 
 Guarantees that a file is there as a whole or not at all, and that one whose content did not change is not
-touched. Nothing is ever deleted: what is gone at its source stays here.
+touched. Nothing is ever deleted: a file that is gone at its source stays here.
 """
 
 import filecmp
@@ -9,10 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertline.corpus.sources import INCOMING
+from bertline.core.files import replacing
+from bertline.rows.incoming import INCOMING
 
 FETCHED = Path(INCOMING, "fetched")
-"""The folder of what keeps its own name."""
+"""The folder of files that keep their own names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,6 @@ def land(made: Path, path: Path, amount: str) -> Landed:
     changed = not path.is_file() or not filecmp.cmp(made, path, shallow=False)
     if changed:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(".landing")  # the folder may lie on another disk than `made`
-        shutil.move(made, beside)
-        beside.replace(path)
+        with replacing(path) as new:
+            shutil.move(made, new)  # the folder may lie on another disk than `made`
     return Landed(path=path, amount=amount, changed=changed)

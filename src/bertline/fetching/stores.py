@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from bertline.corpus.relational import scratch_folder
-from bertline.corpus.sources import kind_of
 from bertline.fetching.landing import FETCHED, Landed, land
+from bertline.rows.duckdb_query import scratch_folder
+from bertline.rows.incoming import kind_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -1,8 +1,8 @@
-"""The `evaluate` section of params.yaml; the comments there say what each knob does."""
+"""The `evaluate` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 
-from bertline.params.bounds import STRICT, require
+from bertline.core.bounds import STRICT, require
 
 
 @dataclass(frozen=True, kw_only=True)

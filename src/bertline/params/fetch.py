@@ -1,9 +1,9 @@
-"""The `fetch` section of params.yaml; the comments there say what each knob does."""
+"""The `fetch` section of params.yaml; the comments there explain each setting."""
 
 import re
 from dataclasses import dataclass
 
-from bertline.params.bounds import STRICT, require
+from bertline.core.bounds import STRICT, require
 
 SINCE = re.compile(r"(?<![:\w\\]):since\b")  # where the query names the bound; ::since is a cast
 
@@ -19,7 +19,7 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """What is brought in from outside before the pipeline runs."""
+    """The data that is fetched before the pipeline runs."""
 
     __pydantic_config__ = STRICT
 

@@ -1,9 +1,9 @@
-"""The `finetune` section of params.yaml; the comments there say what each knob does."""
+"""The `finetune` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from bertline.params.bounds import require
+from bertline.core.bounds import require
 from bertline.params.training import Training
 
 
@@ -38,20 +38,32 @@ class Params(Training):
         require("r_drop", self.r_drop, 0 <= self.r_drop <= 1000, "0 to 1000")
         require("distillation", self.distillation, 0 <= self.distillation <= 1, "0 <= share <= 1")
         require("temperature", self.temperature, 0 < self.temperature <= 1000, "0 < temperature <= 1000")
-        layers = self.layers
-        require("layers", layers, layers is None or layers >= 1, "null, or >= 1")
         require("layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "0 < factor <= 1")
-        require("reinit_layers", self.reinit_layers, self.reinit_layers >= 0, ">= 0")
-        frozen = self.frozen_layers
-        require("frozen_layers", frozen, frozen is None or frozen >= 0, "null, or >= 0")
-        thaw = self.unfreeze_epochs
-        require("unfreeze_epochs", thaw, 0 <= thaw < self.epochs, f"0 to under epochs ({self.epochs})")
-        cached = self.cache_activations
+        self._check_layers()
+        self._check_lora()
+        unfreeze = self.unfreeze_epochs
         require(
-            "cache_activations", cached, not cached or frozen is not None, "false where frozen_layers is null"
+            "unfreeze_epochs", unfreeze, 0 <= unfreeze < self.epochs, f"0 to under epochs ({self.epochs})"
         )
-        rank = self.lora_rank
+        unfrozen = self.patience is None or self.patience > unfreeze
+        require("patience", self.patience, unfrozen, f"null, or over unfreeze_epochs ({unfreeze})")
+
+    def _check_layers(self) -> None:
+        layers, frozen, reinit = self.layers, self.frozen_layers, self.reinit_layers
+        require("layers", layers, layers is None or layers >= 1, "null, or >= 1")
+        require("reinit_layers", reinit, reinit >= 0, ">= 0")
+        require("frozen_layers", frozen, frozen is None or frozen >= 0, "null, or >= 0")
+        if layers is not None:  # otherwise only the encoder knows how many there are
+            require("reinit_layers", reinit, reinit <= layers, f"0 to layers ({layers})")
+            allowed = f"null, or 0 to layers ({layers}) less reinit_layers ({reinit})"
+            require("frozen_layers", frozen, (frozen or 0) + reinit <= layers, allowed)
+        cached = self.cache_activations
+        possible = not cached or frozen is not None
+        require("cache_activations", cached, possible, "false where frozen_layers is null")
+
+    def _check_lora(self) -> None:
+        rank, layers = self.lora_rank, self.layers
         require("lora_rank", rank, rank is None or rank >= 1, "null, or >= 1")
         require("lora_rank", rank, rank is None or not self.reinit_layers, "null with reinit_layers")
-        thawed = self.patience is None or self.patience > self.unfreeze_epochs
-        require("patience", self.patience, thawed, f"null, or over unfreeze_epochs ({self.unfreeze_epochs})")
+        trained = layers is None or (self.frozen_layers or 0) < layers
+        require("lora_rank", rank, rank is None or trained, f"null where all layers ({layers}) are frozen")

@@ -1,13 +1,13 @@
-"""The `ingest` section of params.yaml; the comments there say what each knob does."""
+"""The `ingest` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 
-from bertline.params.bounds import STRICT, require
+from bertline.core.bounds import STRICT, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Where rows come from and which columns hold them."""
+    """The source of the rows and the columns that hold them."""
 
     __pydantic_config__ = STRICT
 

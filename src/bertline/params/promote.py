@@ -1,13 +1,13 @@
-"""The `promote` section of params.yaml; the comments there say what each knob does."""
+"""The `promote` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 
-from bertline.params.bounds import STRICT, require
+from bertline.core.bounds import STRICT, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """The gates a candidate must pass."""
+    """The gates a candidate must pass, and where the version goes."""
 
     __pydantic_config__ = STRICT
 
@@ -17,6 +17,7 @@ class Params:
     resamples: int
     confidence: float
     seed: int
+    push: str | None
 
     def __post_init__(self) -> None:
         require("min_accuracy", self.min_accuracy, 0 <= self.min_accuracy <= 1, "0 to 1")
@@ -27,3 +28,4 @@ class Params:
         require("resamples", self.resamples, self.resamples >= 100, ">= 100")
         require("confidence", self.confidence, 0.5 <= self.confidence < 1, "0.5 <= level < 1")
         require("seed", self.seed, self.seed >= 0, ">= 0")
+        require("push", self.push, self.push != "", "the name of a git remote, or null")

@@ -1,13 +1,13 @@
-"""The `split` section of params.yaml; the comments there say what each knob does."""
+"""The `split` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 
-from bertline.params.bounds import STRICT, is_date, parse_date, require
+from bertline.core.bounds import STRICT, is_date, parse_date, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """How rows are dealt to train, validation and test."""
+    """How rows are assigned to train, validation and test."""
 
     __pydantic_config__ = STRICT
 

@@ -1,9 +1,9 @@
-"""The `tokenize` section of params.yaml; the comments there say what each knob does."""
+"""The `tokenize` section of params.yaml; the comments there explain each setting."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from bertline.params.bounds import STRICT, require
+from bertline.core.bounds import STRICT, require
 
 LongTexts = Literal["head", "tail", "head_tail", "windows"]
 

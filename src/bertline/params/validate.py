@@ -1,10 +1,10 @@
-"""The `validate` section of params.yaml; the comments there say what each knob does."""
+"""The `validate` section of params.yaml; the comments there explain each setting."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bertline.params.bounds import STRICT, is_date, parse_date, require
+from bertline.core.bounds import STRICT, is_date, parse_date, require
 
 SEVERITIES = {
     "rows_kept": "batch",
@@ -14,17 +14,18 @@ SEVERITIES = {
     "imbalance": "warn",
     "share_duplicates": "warn",
     "unknown_tokens": "batch",
+    "merged_words": "warn",
     "truncated": "warn",
     "drift_length": "warn",
     "drift_labels": "warn",
     "drift_vocabulary": "warn",
 }
-"""What the expectations on a batch do where `severity` does not say otherwise: show, or stop the run."""
+"""The default severity of the expectations on a batch: a warning, or a stop of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """What a row and a batch must meet."""
+    """The conditions on a row and on a batch."""
 
     __pydantic_config__ = STRICT
 
@@ -41,6 +42,7 @@ class Params:
     max_imbalance: float
     max_duplicates: float
     max_unknown_tokens: float
+    max_merged_words: float
     max_truncated: float
     max_drift: float
     severity: dict[str, str]
@@ -90,7 +92,13 @@ class Params:
         require("min_rows_per_class", self.min_rows_per_class, self.min_rows_per_class >= 1, ">= 1")
         require("max_quarantined", self.max_quarantined, 0 <= self.max_quarantined < 1, "0 <= share < 1")
         require("max_imbalance", self.max_imbalance, self.max_imbalance >= 1, ">= 1")
-        for field in ("max_duplicates", "max_unknown_tokens", "max_truncated", "max_drift"):
+        for field in (
+            "max_duplicates",
+            "max_unknown_tokens",
+            "max_merged_words",
+            "max_truncated",
+            "max_drift",
+        ):
             value = getattr(self, field)
             require(field, value, 0 <= value <= 1, "0 <= share <= 1")
         for name, severity in self.severity.items():

@@ -1,4 +1,4 @@
-"""Decide from predictions alone whether a candidate model replaces the champion.
+"""Decide from predictions alone: promote the candidate, keep the champion, or ask a person.
 
 A pure function: no files, no registry, the same verdict every time. A difference counts by the lower end of
 its paired interval: what the data can support, not the point estimate. So few test rows promote little: with
@@ -7,13 +7,17 @@ next week's rows look alike. A multi-label row is right where all its labels are
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bertline.evaluation.intervals import Interval, Settings, interval, paired_difference
-from bertline.evaluation.predictions import Predictions, check_same_rows
+from bertline.metrics.intervals import Interval, Settings, interval, paired_difference
+from bertline.metrics.predictions import Predictions, check_same_rows
 from bertline.params.promote import Params
+
+Decision = Literal["promote", "keep", "ask"]
+"""Make the candidate the champion; keep the champion; or a person decides, since the rows cannot tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +32,45 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Promote or not, and every gate that led there."""
+class Question:
+    """What the rows cannot tell, so that a person decides: the name by which it is accepted, and why."""
 
-    promote: bool
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Every gate, and the questions that only a person can answer."""
+
     gates: tuple[Gate, ...]
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def decision(self) -> Decision:
+        """Keep where a gate failed; else ask if there is a question, and promote if there is none."""
+        if not all(gate.passed for gate in self.gates):
+            return "keep"
+        return "ask" if self.questions else "promote"
 
     @property
     def reasons(self) -> str:
-        """One line per gate: the message of the tags."""
-        return "\n".join(f"{'passed' if gate.passed else 'FAILED'}  {gate.reason}" for gate in self.gates)
+        """One line per gate and per question: the message of the tags."""
+        gates = [f"{'passed' if gate.passed else 'FAILED'}  {gate.reason}" for gate in self.gates]
+        return "\n".join([*gates, *(f"asks    {each.reason}" for each in self.questions)])
 
 
 def decide(
-    params: Params, *, candidate: Predictions, baseline: Predictions, champion: Predictions | None
+    params: Params,
+    *,
+    candidate: Predictions,
+    baseline: Predictions,
+    champion: Predictions | None,
+    same_split: bool = True,
 ) -> Verdict:
     """Compare the candidate with a floor, the baseline and the champion, all on the same rows.
+
+    Without `same_split`, the champion may have been trained on some of them.
 
     Raises:
         ValueError: the predictions are not of the same rows in the same order.
@@ -59,7 +86,23 @@ def decide(
         _gain(params, mine, theirs[0]),
         _no_loss(params, mine, theirs[1]) if champion else _no_champion(params),
     )
-    return Verdict(promote=all(gate.passed for gate in gates), gates=gates)
+    return Verdict(gates=gates, questions=_questions(candidate, champion, same_split=same_split))
+
+
+def _questions(
+    candidate: Predictions, champion: Predictions | None, *, same_split: bool
+) -> tuple[Question, ...]:
+    """Return why the comparison with the champion may not be a fair one."""
+    if champion is None:
+        return ()
+    found = {}
+    if not same_split:
+        found["split"] = "the champion was trained on another split, so it may have seen these rows"
+    if lost := sorted(set(champion.classes) - set(candidate.classes)):
+        found["lost-labels"] = f"the champion knows labels that the candidate does not: {', '.join(lost)}"
+    if new := sorted(set(candidate.classes) - set(champion.classes)):
+        found["new-labels"] = f"the candidate knows labels that the champion does not: {', '.join(new)}"
+    return tuple(Question(name=name, reason=reason) for name, reason in found.items())
 
 
 def mcnemar(right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_]) -> float:

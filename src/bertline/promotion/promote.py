@@ -1,92 +1,70 @@
-"""Judge the candidate against the champion and, if the verdict says so, make it the champion.
+"""Compare the candidate with the champion and, if it passes every gate, make it the champion.
 
-What the flow and `bertline promote` share. Guarantees: a model that is champion already, was champion, or
-was deprecated is not promoted again; what is registered is what the checkout makes; interrupted anywhere, the
-next call completes it.
+The flow and `bertline promote` share it. Guarantees:
+
+- A model that is champion, was champion or was deprecated is not promoted again.
+- The registered model is the one that this checkout makes.
+- Interrupted anywhere, the next call completes the promotion.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
-from itertools import dropwhile, takewhile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
-from dvc.dvcfile import PROJECT_FILE
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.rwlock import RWLockFileCorruptedError
-
-from bertline.params.evaluate import Params as EvaluateParams
-from bertline.params.loading import PARAMS_FILE, load_params, read_document
+from bertline.core.files import content_hash, write_json
+from bertline.core.params_loading import PARAMS_FILE, load_params
 from bertline.params.promote import Params
-from bertline.promotion.exclusive import only_run
-from bertline.promotion.rebuildable import require_rebuildable, require_taggable
-from bertline.promotion.registry import CHAMPION, MODEL, Registry, Version
-from bertline.promotion.tags import NAME
+from bertline.project.dvc import require_reproduced
+from bertline.project.layout import BASELINE_PREDICTIONS, CANDIDATE, CANDIDATE_PREDICTIONS, SCRATCH
+from bertline.registry.conditions import require_rebuildable
+from bertline.registry.git_remote import announce
+from bertline.registry.registry import Registry
+from bertline.registry.tags import NAME
+from bertline.registry.versions import CHAMPION, Version
 
-if TYPE_CHECKING:
-    from bertline.evaluation.predictions import Predictions
+if TYPE_CHECKING:  # they take a while to import, see `_compare`
+    from bertline.metrics.predictions import Predictions
+    from bertline.promotion.decision import Decision
 
-PREDICTIONS = Path("data", "predictions")
-TEST_ROWS = Path("data", "splits", "test.parquet")
-_JUDGED_BY = "evaluate"  # the stage that makes what the candidate is judged by
-_JUDGED = Path(".bertline", "judgement.json")
-# A judgement is made by these modules of ours.
-_CODE = (
-    "promotion/decision.py",
-    "promotion/scoring.py",
-    "evaluation/intervals.py",
-    "evaluation/predictions.py",
-)
+PREDICTED_BY = "evaluate"  # the stage that writes the predictions of candidate and baseline
+_KEPT = SCRATCH / "judgement.json"
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What is to be done with the candidate, and why."""
+class PromotionDecision:
+    """Whether to promote the candidate, and why."""
 
-    promote: bool
+    verdict: "Decision"
     headline: str
-    reasons: str  # one line per gate
+    reasons: str  # one line per gate and per question; empty where nothing was compared
     champion: str | None  # the version that is champion now
+    asks: list[str] = field(default_factory=list)  # names of the questions to a person
+    champion_scores: dict[str, float] | None = None  # as of the candidate in metrics.json, on the same rows
+
+    @property
+    def decisive(self) -> list[str]:
+        """The reasons that led to the verdict, unless it is to promote."""
+        return decisive(self.reasons)
+
+    @property
+    def promote(self) -> bool:
+        """Whether the candidate becomes the champion without a person's consent."""
+        return self.verdict == "promote"
 
 
-def require_reproduced(root: Path) -> None:
-    """Raise a ValueError unless what the candidate is judged by is up to date, in DVC's own judgement."""
-    try:
-        with closing(Repo(str(root), _wait_for_lock=True)) as repo, repo.lock:
-            stages = repo.stage.collect(f"{root / PROJECT_FILE}:{_JUDGED_BY}", with_deps=True)
-            stale = sorted(str(stage.addressing) for stage in stages if stage.changed())
-    except DvcException as error:  # also: another process runs a stage now
-        raise ValueError(f"cannot tell whether the candidate is up to date: {explain(error)}") from error
-    if stale:
-        raise ValueError(
-            f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro {_JUDGED_BY}"
-        )
+def decisive(reasons: str) -> list[str]:
+    """Return those lines of a verdict's reasons that say what failed or is asked, without their marks."""
+    lines = [line.split(maxsplit=1) for line in reasons.splitlines()]
+    return [line[1] for line in lines if len(line) > 1 and line[0] in ("FAILED", "asks")]
 
 
-def explain(error: DvcException) -> str:
-    """Return what DVC says, in one line, with the next command."""
-    # A dvc that was killed while it wrote down who reads and writes what; all others then refuse to work.
-    torn = isinstance(error, RWLockFileCorruptedError)
-    return f"{' '.join(str(error).split())}; {'run: rm .dvc/tmp/rwlock' if torn else 'see: dvc status'}"
-
-
-def own_error(lines: Iterable[str]) -> str:
-    """Return the stage's own `error: ...` lines of what `dvc repro` printed; nothing if it has none."""
-    own = takewhile(
-        lambda line: not line.startswith("ERROR: "),  # from there on DVC speaks, of exit codes
-        dropwhile(lambda line: not line.startswith("error: "), lines),
-    )
-    return "\n".join(own)
-
-
-def judge(root: Path) -> Judgement:
+def compare_with_champion(root: Path) -> PromotionDecision:
     """Compare the candidate with the baseline and the champion, on the test rows.
 
-    The pipeline in `root` must be up to date. A judgement is kept in .bertline/ until the candidate, the
+    The pipeline in `root` must be up to date. The decision is kept in .bertline/ until the candidate, the
     champion, the gates or their code change.
 
     Raises:
@@ -98,27 +76,57 @@ def judge(root: Path) -> Judgement:
         raise ValueError(
             "there is no candidate yet; run: make run (or dvc repro, for the pipeline without promotion)"
         )
-    if known := _recognise(registry, candidate, champion):
+    if known := _why_not_again(registry, candidate, champion):
         name = champion.name if champion else None
-        return Judgement(promote=False, headline=f"the candidate is {known}", reasons="", champion=name)
-    params = load_params(Params, root / "params.yaml")
+        return PromotionDecision(
+            verdict="keep", headline=f"the candidate is {known}", reasons="", champion=name
+        )
+    params = load_params(Params, root / PARAMS_FILE)
     key = _key(root, params, champion)
-    path = root / _JUDGED
-    with suppress(OSError, ValueError, TypeError, LookupError):  # none yet, or damaged: judge anew
+    path = root / _KEPT
+    with suppress(OSError, ValueError, TypeError, LookupError):  # none yet, or damaged: compare again
         kept = json.loads(path.read_text("utf-8"))
         if kept["key"] == key:
-            return Judgement(**kept["judgement"])
-    judgement = _compare(root, registry, params, champion)
+            return PromotionDecision(**kept["judgement"])
+    decision = _compare(root, registry, params, champion)
     path.parent.mkdir(exist_ok=True)
-    whole = path.with_suffix(".new")
-    whole.write_text(json.dumps({"key": key, "judgement": asdict(judgement)}, indent=2), "utf-8")
-    whole.replace(path)
-    return judgement
+    write_json(path, {"key": key, "judgement": asdict(decision)})
+    return decision
 
 
-def _recognise(registry: Registry, candidate: str, champion: Version | None) -> str | None:
-    """Say what the candidate is in the registry, if that forbids to promote it."""
-    known = registry.holding(candidate)
+def promote(root: Path, decision: PromotionDecision, *, note: str = "", push: str | None = None) -> Version:
+    """Make the candidate the champion: push, save the experiment, register a version, assign the champion.
+
+    The caller has a person's consent where the verdict is `ask`. `note` stands in the version's message. Tags
+    that are missing come also from the git remote `push`; `bertline.registry.git_remote` pushes the new ones.
+    The commit of the version is made before the push, so that edits during the push are not in it.
+
+    Raises:
+        ValueError: the checkout is not what made the candidate; or a step failed, and another call goes on
+            from there.
+    """
+    assert decision.verdict != "keep", decision.headline
+    require_rebuildable(root, push)  # again, because the checkout may have been edited while training ran
+    registry = Registry(root)
+    # Frozen, then checked, then pushed, which may take long: an edit is refused or is not in it.
+    commit = registry.freeze_run(decision.headline)
+    require_reproduced(root, PREDICTED_BY)
+    if compare_with_champion(root) != decision:
+        raise ValueError(
+            "the candidate or the champion has changed since they were compared; run the same command again"
+        )
+    registry.push()
+    registry.save_experiment(commit)
+    if push:
+        announce(root, commit)
+    version = registry.register(commit, "\n".join([decision.reasons, *([f"note  {note}"] if note else [])]))
+    registry.assign(version, decision.reasons)
+    return version
+
+
+def _why_not_again(registry: Registry, candidate: str, champion: Version | None) -> str | None:
+    """Return what the candidate is in the registry, if that forbids to promote it."""
+    known = registry.versions_of(candidate)
     if champion in known:
         assert champion
         return f"the champion {champion.name}, bit for bit: nothing to do"
@@ -130,7 +138,7 @@ def _recognise(registry: Registry, candidate: str, champion: Version | None) -> 
                 f"{version.name}, bit for bit, which was deprecated; "
                 f"to take that back: git tag --delete {tag}{pushed}"
             )
-        if registry.has_reigned(version):
+        if registry.was_champion(version):
             return (
                 f"{version.name}, bit for bit, which was champion before; "
                 f"to make it champion again: bertline rollback {version.name}"
@@ -138,98 +146,58 @@ def _recognise(registry: Registry, candidate: str, champion: Version | None) -> 
     return None
 
 
-def promote(root: Path, judgement: Judgement) -> Version:
-    """Make the candidate the champion: push, save the experiment, register a version, assign the champion.
-
-    Raises:
-        ValueError: the checkout is not what made the candidate; or a step failed, and another call goes on
-            from there.
-    """
-    assert judgement.promote, judgement.headline
-    require_rebuildable(root)  # again, because the checkout may have been edited while training ran
-    require_reproduced(root)
-    if judge(root) != judgement:
-        raise ValueError("the candidate is not the one that was judged; run the same command again")
-    registry = Registry(root)
-    registry.push()
-    commit = registry.save_experiment(judgement.headline)
-    version = registry.register(commit, judgement.reasons)
-    registry.assign(version, judgement.reasons)
-    return version
-
-
-def roll_back(root: Path, name: str | None) -> Version:
-    """Make the version called `name` champion again; without a name, the one it replaced first.
-
-    So v3 goes to v2, and from there to v1.
-
-    Raises:
-        ValueError: there is no such version, its model cannot be fetched, or no tag can be made.
-    """
-    require_taggable(root)
-    with only_run(root):
-        return _roll_back(Registry(root), name)
-
-
-def _roll_back(registry: Registry, name: str | None) -> Version:
-    champion = registry.champion()
-    if name is None:
-        if champion is None:
-            raise ValueError("there is no champion, so nothing to roll back; name a version")
-        reigns = registry.champions()
-        if champion == reigns[0]:
-            raise ValueError(f"{champion.name} is the first champion; there is no version before it")
-        version = reigns[reigns.index(champion) - 1]
-    else:
-        version = registry.find(name)
-    registry.assign(version, f"rolled back from {champion.name if champion else 'none'}")
-    return version
-
-
 def _key(root: Path, params: Params, champion: Version | None) -> str:
-    files = (root / "dvc.lock", *(Path(__file__).parents[1] / path for path in _CODE))
-    parts = (repr(params), champion.commit if champion else "", *(path.read_text("utf-8") for path in files))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    code = (_PACKAGE / "promotion", _PACKAGE / "metrics")
+    gates = repr(replace(params, push=None))
+    return content_hash(gates, champion.commit if champion else "", root / "dvc.lock", *code)
 
 
-def _answers(root: Path, registry: Registry, champion: Version) -> "Predictions":
-    from bertline.promotion.scoring import score
-
-    batches = load_params(EvaluateParams, root / "params.yaml")
-    model = registry.fetch(champion)
-    try:
-        return score(model, root / TEST_ROWS, batches)
-    except ValueError as error:  # rows of another kind, e.g. pairs
-        raise ValueError(
-            f"the champion {champion.name}, with the params of its time, cannot read today's test rows "
-            f"({error}); roll back to one that can, or do without: "
-            f"gto deprecate {NAME} {champion.name} {CHAMPION}"
-        ) from error
-
-
-def _dealing(params: Mapping[str, Any]) -> list[object]:
-    """Return the params that decide which rows are test rows."""
-    ingest = params.get("ingest") or {}
-    return [params.get("split"), ingest.get("validation_source"), ingest.get("test_source")]
-
-
-def _compare(root: Path, registry: Registry, params: Params, champion: Version | None) -> Judgement:
-    # Here, because these take seconds to import, which a run with nothing to judge should not pay.
-    from bertline.evaluation.predictions import read_predictions
+def _compare(root: Path, registry: Registry, params: Params, champion: Version | None) -> PromotionDecision:
+    # Here, because these take seconds to import, which a run with nothing to compare should not pay.
+    from bertline.metrics.predictions import read_predictions
+    from bertline.promotion.compare import champion_predictions, has_same_split
     from bertline.promotion.decision import decide
 
-    candidate = read_predictions(root / PREDICTIONS / "candidate.parquet")
-    baseline = read_predictions(root / PREDICTIONS / "baseline.parquet")
-    champions = _answers(root, registry, champion) if champion else None
-    verdict = decide(params, candidate=candidate, baseline=baseline, champion=champions)
-    if champion and _dealing(registry.params(champion)) != _dealing(read_document(root / PARAMS_FILE)):
-        *others, gate = verdict.gates
-        gate = replace(
-            gate,
-            reason=f"{gate.reason}. The champion was trained on another split, so these rows flatter it",
-        )
-        verdict = replace(verdict, gates=(*others, gate))
+    theirs = champion_predictions(root, registry, champion) if champion else None
+    verdict = decide(
+        params,
+        candidate=read_predictions(root / CANDIDATE_PREDICTIONS),
+        baseline=read_predictions(root / BASELINE_PREDICTIONS),
+        champion=theirs,
+        same_split=champion is None or has_same_split(root, registry, champion),
+    )
     name = champion.name if champion else None
     rest = f"the {CHAMPION} stays {name}" if name else f"there is still no {CHAMPION}"
-    headline = f"promote {MODEL}" if verdict.promote else f"not promoted; {rest}"
-    return Judgement(promote=verdict.promote, headline=headline, reasons=verdict.reasons, champion=name)
+    asks = [question.name for question in verdict.questions]
+    accept = " ".join(f"--accept {each}" for each in asks)
+    headlines = {
+        "promote": f"promote {CANDIDATE}",
+        "keep": f"not promoted; {rest}",
+        "ask": f"a person must decide; {rest}; to promote it: bertline promote {accept}",
+    }
+    return PromotionDecision(
+        verdict=verdict.decision,
+        headline=headlines[verdict.decision],
+        reasons=verdict.reasons,
+        champion=name,
+        asks=asks if verdict.decision == "ask" else [],
+        champion_scores=_scores(params, theirs) if theirs else None,
+    )
+
+
+def _scores(params: Params, theirs: "Predictions") -> dict[str, float]:
+    from bertline.metrics.intervals import Metric, interval
+
+    scores: dict[str, float] = {}
+    for metric in get_args(Metric):
+        found = interval(
+            theirs.expected,
+            theirs.predicted,
+            len(theirs.classes),
+            metric,
+            resamples=params.resamples,
+            confidence=params.confidence,
+            seed=params.seed,
+        )
+        scores |= {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
+    return scores

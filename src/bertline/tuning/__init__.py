@@ -1,1 +1,1 @@
-"""Choosing the settings of a training: presets, and the ledger that measures each tip on the data at hand."""
+"""Choosing the settings of a training: presets, techniques tried one by one, and cross-validation."""

@@ -1,12 +1,12 @@
-"""k-fold cross-validation: how good the settings are, where a single test split has too few rows to say it.
+"""k-fold cross-validation: how good the settings are, for data whose test split has too few rows.
 
 Each row of the data is tested once, by a model that was trained without it: on the folds that are neither its
 own nor the one after, which chooses the epoch. Every fold is a DVC experiment, fold-I-of-K.
 
 Scores are those of all rows together, not means over folds: a mean of macro-F1 over folds is
 biased where a fold has few rows of a class (Forman & Scholz, Apples-to-Apples in Cross-Validation Studies,
-SIGKDD Explorations 12(1), 2010). The intervals speak of other rows; that k models were trained, which share
-training rows, is not in them, and no unbiased estimate of it exists (Bengio & Grandvalet, JMLR 5, 2004).
+SIGKDD Explorations 12(1), 2010). The intervals cover other rows. They do not cover that k models share
+training rows; no unbiased estimate of that exists (Bengio & Grandvalet, JMLR 5, 2004).
 """
 
 import json
@@ -18,27 +18,28 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bertline.evaluation.intervals import Metric
-from bertline.evaluation.predictions import Predictions, read_predictions
-from bertline.evaluation.summary import summarize
+from bertline.core.files import write_json
+from bertline.core.params_loading import load_params
+from bertline.metrics.intervals import Metric
+from bertline.metrics.predictions import Predictions, read_predictions
+from bertline.metrics.summary import summarize
 from bertline.params.evaluate import Params as Evaluate
 from bertline.params.ingest import Params as Ingest
-from bertline.params.loading import load_params
 from bertline.params.split import Params as Split
-from bertline.tuning.workplace import Job, Workplace
+from bertline.project.layout import BASELINE_PREDICTIONS, CANDIDATE_PREDICTIONS, METRICS
+from bertline.tuning.worktree import Job, Worktree
 
-STAGES = ("split", "tokenize", "adapt", "finetune", "baseline", "evaluate")
-CROSS_VALIDATION = Job("cross_validation", given="validate", stages=STAGES)
-MODELS = ("candidate", "baseline")
+CROSS_VALIDATION = Job("cross_validation", upstream="validate", target="evaluate")
+PREDICTIONS = {"candidate": CANDIDATE_PREDICTIONS, "baseline": BASELINE_PREDICTIONS}
 
 
 def check_folds(folds: int) -> None:
-    """Raise a ValueError if the rows of the current folder cannot be dealt to so many folds."""
+    """Raise a ValueError if the rows of the current folder cannot be split into so many folds."""
     test_source = load_params(Ingest).test_source
     if test_source is not None:
         raise ValueError(
-            f"ingest.test_source is {test_source}, so that every fold would be tested on its rows; to have "
-            "them in the folds, let ingest.source name those files too, and set it to null"
+            f"ingest.test_source is {test_source}, so every fold would be tested on the same rows; to have "
+            "them in the folds, name these files in ingest.source and set ingest.test_source to null"
         )
     try:
         replace(load_params(Split), folds=folds, fold=0)
@@ -46,31 +47,31 @@ def check_folds(folds: int) -> None:
         raise ValueError(f"split.{error}") from None
 
 
-def cross_validate(place: Workplace, folds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def cross_validate(worktree: Worktree, folds: int, report: Callable[[str], None]) -> dict[str, Any]:
     """Train and test once for each fold; return the numbers of each fold, and of all rows together.
 
-    `tell` gets a line a fold.
+    `report` gets a line a fold.
 
     Raises:
         ValueError: a fold failed; the message is that of its stage.
     """
-    found: dict[str, list[Predictions]] = {model: [] for model in MODELS}
+    found: dict[str, list[Predictions]] = {model: [] for model in PREDICTIONS}
     numbers = []
     for fold in range(folds):
         start = time.monotonic()
         name = f"fold-{fold}-of-{folds}"
         try:
-            ran = place.run(name, {"split.folds": folds, "split.fold": fold})
+            ran = worktree.run(name, {"split.folds": folds, "split.fold": fold})
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        for model in MODELS:
-            found[model].append(read_predictions(place.checkout / f"data/predictions/{model}.parquet"))
-        report = json.loads((place.checkout / "reports/evaluation/metrics.json").read_text("utf-8"))
-        own = {model: {metric: report[model][metric] for metric in get_args(Metric)} for model in MODELS}
-        numbers.append({"fold": fold, "rows": report["rows"], **own})
+        for model, path in PREDICTIONS.items():
+            found[model].append(read_predictions(worktree.checkout / path))
+        scores = json.loads((worktree.checkout / METRICS).read_text("utf-8"))
+        own = {model: {metric: scores[model][metric] for metric in get_args(Metric)} for model in PREDICTIONS}
+        numbers.append({"fold": fold, "rows": scores["rows"], **own})
         took = f"{(time.monotonic() - start) / 60:.1f} minutes" if ran else "cached"
-        tell(f"{name}: {_shown(own['candidate'])} (baseline {_shown(own['baseline'])}), {took}")
-    params = load_params(Evaluate, place.checkout / "params.yaml")
+        report(f"{name}: {_shown(own['candidate'])} (baseline {_shown(own['baseline'])}), {took}")
+    params = load_params(Evaluate, worktree.checkout / "params.yaml")
     metrics = summarize(
         pooled(found["candidate"]),
         pooled(found["baseline"]),
@@ -96,7 +97,7 @@ def pooled(folds: Sequence[Predictions]) -> Predictions:
 def write(metrics: dict[str, Any], path: Path) -> None:
     """Write what `cross_validate` returned, as JSON."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(path, metrics)
 
 
 def _shown(numbers: dict[str, float]) -> str:

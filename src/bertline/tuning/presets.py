@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertline.params.checking import check_params
-from bertline.params.loading import PARAMS_FILE, read_document
-from bertline.tuning.editing import Value, edit
+from bertline.core.files import replacing
+from bertline.core.params_loading import PARAMS_FILE, read_document
+from bertline.params.checking import check_names, check_params
+from bertline.tuning.yaml_edit import Value, edit
 
 FOLDER = Path("presets")
 
@@ -26,7 +27,7 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> str:
-    """Return what the preset says of itself: its first line."""
+    """Return the description of the preset: its first line."""
     return _file(name).read_text("utf-8").partition("\n")[0].lstrip("# ")
 
 
@@ -41,16 +42,14 @@ def apply(name: str) -> list[Change]:
     before = _flat(read_document(PARAMS_FILE))
     settings = _flat(read_document(_file(name)))
     file = PARAMS_FILE.resolve()  # which may be a link
-    new = file.with_suffix(".yaml.new")
-    try:
-        new.write_bytes(edit(file.read_bytes().decode(), settings).encode())  # line ends stay, too
-        check_params(new)
-        new.replace(file)
-    except ValueError as error:
-        said = str(error).removeprefix(f"{new}: ")
-        raise ValueError(f"{_file(name)}: {said}; params.yaml is as it was") from None
-    finally:
-        new.unlink(missing_ok=True)
+    with replacing(file, keep_mode=True) as new:
+        try:
+            check_names(settings)
+            new.write_bytes(edit(file.read_bytes().decode(), settings).encode())  # line ends stay, too
+            check_params(new)
+        except ValueError as error:
+            said = str(error).removeprefix(f"{new}: ")
+            raise ValueError(f"{_file(name)}: {said}; params.yaml is unchanged") from None
     return [Change(key, before[key], value) for key, value in settings.items() if before[key] != value]
 
 
@@ -63,7 +62,7 @@ def _file(name: str) -> Path:
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Value]:
-    """Return `section.key` to value; what is no section keeps its name, for `edit` to refuse."""
+    """Return `section.key` to value; other keys keep their name, and `edit` refuses them."""
     flat: dict[str, Value] = {}
     for section, keys in document.items():
         flat |= (

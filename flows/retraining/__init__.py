@@ -1,0 +1,1 @@
+"""What one retraining is made of; `flows.retrain` puts it together."""

@@ -1,0 +1,1 @@
+"""The `bertline` command, a file per group of commands."""

@@ -1,1 +1,0 @@
-"""What a row is: sources, schema, duplicates, splitting."""

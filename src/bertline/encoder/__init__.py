@@ -1,0 +1,1 @@
+"""The encoder: how it is loaded, built, saved, fed and computed."""

@@ -1,1 +1,0 @@
-"""Metrics, intervals, plots and the report: arrays in, no torch."""

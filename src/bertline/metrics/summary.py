@@ -1,0 +1,92 @@
+"""The numbers of an evaluation, computed once for metrics.json, the pictures and the pages."""
+
+from typing import Any, Unpack, get_args
+
+from bertline.metrics.huggingface import more_scores, per_class
+from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
+from bertline.metrics.predictions import Predictions, check_same_rows
+
+DIGITS = 6  # more would only record the noise of floating point
+FEW_ROWS = 5  # with fewer rows of a class, macro-F1 and its interval depend on the choice of these rows
+
+
+def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[Settings]) -> dict[str, Any]:
+    """Return metrics.json: both models with intervals, their paired difference, and the candidate by class.
+
+    Raises:
+        ValueError: the two are not predictions of the same rows.
+    """
+    check_same_rows(candidate, baseline)
+    assert candidate.classes == baseline.classes, "both were trained on the same rows"
+
+    def model(predictions: Predictions) -> dict[str, float]:
+        numbers: dict[str, float] = {}
+        for metric in get_args(Metric):
+            found = interval(
+                predictions.expected, predictions.predicted, len(predictions.classes), metric, **settings
+            )
+            numbers |= _with_ends(metric, found)
+        return numbers | more_scores(predictions)
+
+    difference: dict[str, float] = {}
+    for metric in get_args(Metric):
+        found = paired_difference(
+            candidate.expected,
+            candidate.predicted,
+            baseline.predicted,
+            len(candidate.classes),
+            metric,
+            **settings,
+        )
+        difference |= _with_ends(metric, found)
+    document = {
+        "rows": len(candidate.ids),
+        "confidence": settings["confidence"],
+        "candidate": model(candidate),
+        "baseline": model(baseline),
+        "difference": difference,
+        "classes": per_class(candidate),
+    }
+    rounded: dict[str, Any] = _rounded(document)
+    return rounded
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """Return the headline numbers of `metrics` with their intervals, as a few lines of text."""
+    lines = [
+        f"{metrics['rows']:,} test rows, {100 * metrics['confidence']:g}% intervals",
+        f"{'':12}{'accuracy':28}macro-F1",
+    ]
+    for model, sign in (("candidate", ""), ("baseline", ""), ("difference", "+")):
+        line = f"{model:12}"
+        for metric in ("accuracy", "macro_f1"):
+            value, low, high = (
+                format(metrics[model][metric + end], f"{sign}.3f") for end in ("", "_low", "_high")
+            )
+            line += f"{value:8}{f'{low} to {high}':20}"
+        lines.append(line.rstrip())
+    few = few_rows(metrics)
+    return "\n".join([*lines, few] if few else lines)
+
+
+def few_rows(metrics: dict[str, Any]) -> str | None:
+    """Return a warning if the macro-F1 of `metrics` rests on few rows of a class; None if each has enough."""
+    rare = sorted(
+        (row["support"], label) for label, row in metrics["classes"].items() if 0 < row["support"] < FEW_ROWS
+    )
+    if not rare:
+        return None
+    (rows, label), *others = rare
+    which = f"{len(others)} other classes" if len(others) > 1 else "another class"
+    more = f" and on fewer than {FEW_ROWS} of {which}" if others else ""
+    return f"macro-F1 rests on {rows:g} test row{'s' if rows > 1 else ''} of {label}{more}"
+
+
+def _with_ends(metric: str, found: Interval) -> dict[str, float]:
+    return {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value

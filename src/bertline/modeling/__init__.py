@@ -1,1 +1,0 @@
-"""Tokens, batches, the training loop and its checkpoints."""

@@ -1,0 +1,1 @@
+"""Models: they turn texts into probabilities."""

@@ -1,0 +1,1 @@
+"""The checkout: git, DVC, experiments, locks."""

@@ -1,0 +1,40 @@
+"""Paths of the project that are read outside the stage that writes them, from the root of the project.
+
+A test compares those of `OUTPUTS` with the outputs in dvc.yaml.
+"""
+
+from pathlib import Path
+
+CANDIDATE = Path("models/candidate")  # the path of the artifact in dvc.yaml
+
+INGEST_REPORT = Path("reports/ingest.json")
+QUARANTINE = Path("data/quarantine/rows.parquet")
+VALIDATION_RESULT = Path("reports/validation/verdict.json")
+VALIDATION_PAGE = Path("reports/validation/index.html")
+SPLIT_SUMMARY = Path("reports/split/summary.json")
+TEST_ROWS = Path("data/splits/test.parquet")
+FINETUNE_SUMMARY = Path("reports/finetune/summary.json")
+CANDIDATE_PREDICTIONS = Path("data/predictions/candidate.parquet")
+BASELINE_PREDICTIONS = Path("data/predictions/baseline.parquet")
+METRICS = Path("reports/evaluation/metrics.json")
+EVALUATION_PAGE = Path("reports/evaluation/report.html")
+
+OUTPUTS = {  # path to the stage that writes it
+    CANDIDATE: "finetune",
+    INGEST_REPORT: "ingest",
+    QUARANTINE: "validate",
+    VALIDATION_RESULT: "validate",
+    VALIDATION_PAGE: "validate",
+    SPLIT_SUMMARY: "split",
+    TEST_ROWS: "split",
+    FINETUNE_SUMMARY: "finetune",
+    CANDIDATE_PREDICTIONS: "evaluate",
+    BASELINE_PREDICTIONS: "evaluate",
+    METRICS: "evaluate",
+    EVALUATION_PAGE: "evaluate",
+}
+
+REVIEWS = Path("data/reviews.csv")  # a dependency of `validate`, which people and `bertline quarantine` write
+ABLATION_TABLE = Path("reports/ablation.csv")
+CROSS_VALIDATION = Path("reports/cross_validation.json")
+SCRATCH = Path(".bertline")

@@ -1,0 +1,1 @@
+"""Versions and champions, which are git tags."""

@@ -1,0 +1,73 @@
+"""The files of a version: its model in DVC's cache and remote, and the metrics and params of its commit."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from bertline.project.git import git
+from bertline.project.remote import push
+from bertline.registry.tags import NAME
+from bertline.registry.versions import CHAMPION, Version
+
+
+def download(root: Path, version: Version, folder: Path) -> None:
+    """Write the model of `version` to `folder`, from DVC's cache or else its remote.
+
+    Raises:
+        ValueError: neither has it.
+    """
+    with TemporaryDirectory(dir=folder.parent) as scratch, closing(Repo(str(root))) as repo:
+        try:
+            repo.artifacts.download(NAME, version=version.name, out=str(Path(scratch, "model")))
+        except Exception as error:  # a storage passes on the errors of its client library
+            name, cache = version.name, repo.cache.local_cache_dir
+            raise ValueError(
+                f"the model of {name} is neither in DVC's cache nor in its remote ({error}); "
+                f"if the remote cannot be reached now, try again; if the model is lost, make it again from "
+                f"the same raw data: git worktree add ../{name} {version.commit[:7]} && cd ../{name} && "
+                f"dvc cache dir --local {shlex.quote(cache)} && PYTHONPATH=src dvc repro --pull; "
+                f"or give it up: gto deprecate {NAME} {name} {CHAMPION}"
+            ) from error
+        Path(scratch, "model").rename(folder)
+
+
+def push_outputs(root: Path) -> None:
+    """Push the outputs and the run-cache entries of the pipeline to DVC's default remote, if there is one.
+
+    Raises:
+        ValueError: the remote does not take them.
+    """
+    with closing(Repo(str(root))) as repo:
+        remote = repo.config["core"].get("remote")
+        try:
+            if remote:
+                push(repo, repo.index.stages)
+        except Exception as error:  # as in `download`
+            raise ValueError(f"cannot push to DVC remote {remote!r}: {error}; try: dvc push") from error
+
+
+def read_reports(root: Path, version: Version, paths: Iterable[Path]) -> list[Mapping[str, Any]]:
+    """Return the JSON reports `paths` saved with `version`; one that cannot be read any more is empty."""
+    with closing(Repo(str(root))) as repo, repo.switch(version.commit):
+        return [_read_report(repo, path) for path in paths]
+
+
+def _read_report(repo: Repo, path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(repo.dvcfs.read_text(path.as_posix(), encoding="utf-8"))
+    except Exception:  # as in `download`
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_params(root: Path, version: Version) -> Mapping[str, Any]:
+    """Return the sections of the params.yaml saved with `version`; none if it has no such file."""
+    document = YAML(typ="safe").load(git(root, "show", f"{version.commit}:params.yaml", check=False))
+    return document if isinstance(document, dict) else {}

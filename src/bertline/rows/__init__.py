@@ -1,0 +1,1 @@
+"""Rows of text: their columns, ids, labels, and tables of them."""

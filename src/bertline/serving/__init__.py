@@ -1,1 +1,0 @@
-"""Load a fine-tuned model and classify texts with it."""

@@ -1,0 +1,1 @@
+"""Stage `adapt`: continue the pre-training of the encoder."""

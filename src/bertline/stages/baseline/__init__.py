@@ -1,0 +1,1 @@
+"""Stage `baseline`: fit TF-IDF with logistic regression."""

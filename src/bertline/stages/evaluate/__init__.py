@@ -1,0 +1,1 @@
+"""Stage `evaluate`: score candidate and baseline on the test split."""

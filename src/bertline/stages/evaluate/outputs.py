@@ -1,0 +1,80 @@
+"""The files of `evaluate`: numbers, tables, pictures and the page, and the lines that it prints."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from bertline.core.files import write_json
+from bertline.metrics.predictions import Predictions
+from bertline.metrics.summary import summarize, table
+from bertline.models.tfidf import joined
+from bertline.params.evaluate import Params
+from bertline.rows.io import inputs
+from bertline.rows.labels import LabelSpace
+from bertline.stages.evaluate.label_issues import LabelIssues
+from bertline.stages.evaluate.plots import draw
+from bertline.stages.evaluate.report import render
+from bertline.stages.evaluate.training_curves import read_curves
+
+
+def write_report(
+    params: Params,
+    rows: pa.Table,
+    candidate: Predictions,
+    baseline: Predictions,
+    issues: LabelIssues,
+    *,
+    training: Path,
+    report: Path,
+) -> None:
+    """Write the numbers, the tables, evaluation.png and report.html to `report`."""
+    curves = read_curves(training)
+    metrics = summarize(
+        candidate, baseline, resamples=params.resamples, confidence=params.confidence, seed=params.seed
+    )
+    png = draw(candidate, baseline, metrics, curves)
+    page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
+    report.mkdir(parents=True, exist_ok=True)
+    # In a file of their own: as DVC metrics, four columns a class would drown the headline numbers.
+    headline = {key: value for key, value in metrics.items() if key != "classes"}
+    for name, numbers in (("metrics", headline), ("classes", metrics["classes"])):
+        write_json(report / f"{name}.json", numbers)
+    _write_confusion(candidate, report / "confusion.csv")
+    pyarrow.csv.write_csv(_readable(issues.worst, candidate.space), report / "label_issues.csv")
+    (report / "evaluation.png").write_bytes(png)
+    (report / "report.html").write_text(page, encoding="utf-8")
+    print(table(metrics))
+    counts = (f"{issues.found[side]:,} of {rows:,} {side} rows" for side, rows in issues.rows.items())
+    print(f"labels that look wrong: {', '.join(counts)}; see {report / 'label_issues.csv'}")
+
+
+def _write_confusion(predictions: Predictions, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("actual", "predicted"))
+        if predictions.multi_label:
+            writer.writerows(_confused_sets(predictions))
+        else:
+            both = (
+                predictions.space.decode(targets) for targets in (predictions.expected, predictions.predicted)
+            )
+            writer.writerows(zip(*both, strict=True))
+
+
+def _confused_sets(predictions: Predictions) -> Iterable[tuple[str, str]]:
+    """Yield each label that a row has or was predicted to have; which was confused with which is unknown."""
+    for expected, predicted in zip(predictions.expected, predictions.predicted, strict=True):
+        for i in np.flatnonzero(expected | predicted):
+            label = predictions.classes[i]
+            yield label if expected[i] else "(not actual)", label if predicted[i] else "(not predicted)"
+
+
+def _readable(issues: pa.Table, space: LabelSpace) -> pa.Table:
+    for name in ("given", "suggested"):
+        column = pa.array(["; ".join(space.split(label)) for label in issues[name].to_pylist()], pa.string())
+        issues = issues.set_column(issues.schema.get_field_index(name), name, column)
+    return issues

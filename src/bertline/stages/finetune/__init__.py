@@ -1,0 +1,1 @@
+"""Stage `finetune`: fine-tune the encoder."""

@@ -1,0 +1,53 @@
+"""Fine-tune the encoder that the tokens were made for; a killed run continues from its last checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bertline.core.files import write_json
+from bertline.core.params_loading import load_params
+from bertline.params.finetune import Params
+from bertline.stages.finetune.distillation import load_teacher
+from bertline.stages.finetune.prepare import teacher_logits
+from bertline.stages.finetune.restarts import train_with_restarts
+from bertline.tokens.arrays import TokenizedSplit, read_split
+from bertline.tokens.manifest import Manifest
+from bertline.training.session import Session, run_session
+from bertline.training.starting_encoder import find_encoder
+
+
+def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report: Path) -> None:
+    """Write the fine-tuned model to `model`, and its curves and summary to `report`."""
+    params = load_params(Params)
+
+    def train(session: Session) -> None:
+        manifest = Manifest.read(tokens)
+        encoder = find_encoder(manifest, adapted)
+        splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
+        teacher_logits_NC = _ask_teacher(teacher, tokens, manifest, splits["train"], params, session)
+        best = train_with_restarts(session, encoder, manifest, splits, params, teacher_logits_NC)
+        if session.world.is_main:
+            origin = session.save(best.model, manifest, tokens, model)
+            reading = {
+                name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")
+            }
+            write_json(model / "bertline.json", origin | reading | session.facts)
+            session.write_report(best.events, params.select_by, seed=best.seed)
+
+    run_session("finetune", params, [tokens, adapted, teacher], report, train)
+
+
+def _ask_teacher(
+    folder: Path,
+    tokens: Path,
+    manifest: Manifest,
+    split: TokenizedSplit,
+    params: Params,
+    session: Session,
+) -> np.ndarray | None:
+    """Return the teacher's logits for `split`, float32 [N, C]; None without distillation."""
+    if not params.distillation:
+        return None
+    session.announce(f"computing the teacher's logits for {len(split)} rows")
+    model = load_teacher(folder, tokens, manifest.classes, multi_label=manifest.multi_label)
+    return teacher_logits(model, split, params, session.device)

@@ -1,0 +1,1 @@
+"""Stage `ingest`: read the source into one canonical table."""

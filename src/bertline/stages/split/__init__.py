@@ -1,0 +1,1 @@
+"""Stage `split`: assign rows to train, validation and test."""

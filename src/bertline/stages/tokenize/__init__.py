@@ -1,0 +1,1 @@
+"""Stage `tokenize`: turn texts into token ids."""

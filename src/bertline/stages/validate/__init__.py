@@ -1,0 +1,1 @@
+"""Stage `validate`: validate the batch, and quarantine rows."""

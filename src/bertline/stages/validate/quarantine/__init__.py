@@ -1,0 +1,1 @@
+"""Quarantined rows: the reasons, the decisions of reviewers, and the table that holds the rows."""

@@ -1,0 +1,75 @@
+"""The table of rows that `validate` quarantined, and finding rows in it.
+
+Imports no Great Expectations, whose start-up costs seconds: people look at the quarantine from a terminal.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bertline.rows.io import read_chunks
+from bertline.rows.schema import ROW_SCHEMA
+
+QUARANTINE = pa.schema(
+    [
+        *ROW_SCHEMA,
+        pa.field("rule", pa.string()),  # the first that the row breaks
+        pa.field("reason", pa.string()),
+        pa.field("decision", pa.string()),  # "drop" where a person decided so, else null
+    ]
+)
+
+DROPPED = "dropped"
+"""The rule of a row that breaks none now, but broke one when a person dropped it."""
+
+SHORTEST_PREFIX = 6  # digits of an id
+
+
+def find_by_id(path: Path, prefixes: Sequence[str]) -> pa.Table:
+    """Return the rows whose ids start with `prefixes`, each once, as `QUARANTINE` in the order of the file.
+
+    Raises:
+        ValueError: there is no quarantine, or a prefix is short, or stands for no row or for several.
+    """
+    wanted = [prefix.lower() for prefix in prefixes]
+    for prefix in wanted:
+        if len(prefix) < SHORTEST_PREFIX:
+            raise ValueError(
+                f"{prefix!r} is too short; give at least {SHORTEST_PREFIX} digits of the row's id"
+            )
+    found = QUARANTINE.empty_table()
+    for chunk in read_chunks(path, QUARANTINE):
+        named = reduce(pc.or_, (pc.starts_with(chunk["id"], prefix) for prefix in wanted))
+        found = pa.concat_tables([found, chunk.filter(named)])
+    for prefix in wanted:
+        _require_one(prefix, [each for each in set(found["id"].to_pylist()) if each.startswith(prefix)])
+    return found
+
+
+def find_by_rule(path: Path, rule: str) -> Iterator[pa.Table]:
+    """Yield the rows listed under `rule`, as `QUARANTINE`.
+
+    Raises:
+        ValueError: there is no quarantine, or no row in it is listed under `rule`.
+    """
+    rules: set[str] = set()
+    for chunk in read_chunks(path, QUARANTINE):
+        rules |= set(pc.unique(chunk["rule"]).to_pylist())
+        yield chunk.filter(pc.equal(chunk["rule"], rule))
+    if rule not in rules:
+        raise ValueError(
+            f"no quarantined row broke {rule!r}; there are rows of: {', '.join(sorted(rules)) or 'no rule'}"
+        )
+
+
+def _require_one(prefix: str, ids: list[str]) -> None:
+    if not ids:
+        raise ValueError(
+            f"no quarantined row has an id that starts with {prefix}; see: bertline quarantine list"
+        )
+    if len(ids) > 1:
+        several = ", ".join(sorted(ids)[:3])
+        raise ValueError(f"{prefix} stands for {len(ids)} rows ({several}, ...); give more digits")

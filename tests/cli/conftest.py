@@ -1,0 +1,3 @@
+"""The toy project, as fixtures."""
+
+from tests.support.toy_project import environment, fresh, project, reproduced_template, retrained, template  # noqa: F401 - fixtures
