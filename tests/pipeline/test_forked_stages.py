@@ -14,8 +14,8 @@ from tests.support.waiting import wait_until_ended
 STAGE = """
 import os, sys, time
 print(os.getpid(), os.getcwd(), sys.argv[1:], os.environ["WORD"], sys.stdin.readline(), end="", flush=True)
-print("torch" in sys.modules, flush=True)
 try:
+    print("torch" in sys.modules, flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     sys.exit("interrupted")
