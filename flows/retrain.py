@@ -20,8 +20,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
 from bertline.project.deployments import PREFECT_FILE, Project
-from bertline.project.dvc import StageError
 from bertline.project.recovery import our_turn
+from bertline.project.reproduction import StageError, prepared
 from bertline.project.signals import interrupt_on_signals
 from bertline.promotion import promote as promotion
 from bertline.promotion.run_log import append_failure, append_run, read_runs
@@ -32,7 +32,7 @@ from flows.connection import find_server, require_answer, require_password, talk
 from flows.fetch import fetch_if_asked
 from flows.logs import prepare_output, quiet_console, run_logger
 from flows.retraining import artifacts, cooldown, end_states, preflight, trend
-from flows.retraining.dvc_tasks import require_stage, run_pipeline
+from flows.retraining.dvc_tasks import run_pipeline
 from flows.retraining.run_label import add_tags, champion_tag, code_tag, data_tag, run_name, why_it_runs
 from flows.retraining.summary import Data, Summary
 from flows.retraining.turn import taken
@@ -75,12 +75,11 @@ def _retrain(
     """Do what the flow says, and return the final state of the run."""
     began = time.monotonic()
     try:
-        with taken(root) as unchecked:
+        with prepared(root), taken(root) as unchecked:
             if reason := cooldown.postponed(root):
                 return end_states.cooling_down(reason)
             if unchecked:
-                preflight.check(root, push)
-                require_stage(root, until)
+                preflight.check(root, push, until)
             add_tags(code_tag(root))
             fetch_if_asked(root)
             states = _run_pipeline(root, until, force=force)
@@ -188,9 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_console()
     interrupt_on_signals()
     try:
-        with our_turn(root, say=print):
-            preflight.check(root, options["push"])  # here, to refuse before there is a run or a server
-            require_stage(root, options["until"])
+        with prepared(root), our_turn(root, say=print):
+            # here, to refuse before there is a run or a server
+            preflight.check(root, options["push"], options["until"])
             with talking_to(_server(root)), tags(*_project(root)):
                 state = retrain(**options, return_state=True)
         if not state.is_completed():

@@ -12,8 +12,8 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed, Failed
 
-from bertline.project.dvc import StageError
 from bertline.project.layout import VALIDATION_RESULT
+from bertline.project.reproduction import StageError
 from bertline.promotion.promote import PromotionDecision
 from flows.retraining.summary import Data, Summary
 

@@ -18,26 +18,31 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 
-from bertline.core.progress_file import PROGRESS_FILE, SECONDS, Progress
+from bertline.core.progress_file import SECONDS, Progress
 
 _LAST_SECONDS = 5.0  # for the last update, after the stage has ended
 
 
 @contextmanager
-def shown_progress(stage: str, *, seconds: float = SECONDS) -> Iterator[dict[str, str]]:
-    """Show what `stage` writes about its progress within the block; yield the environment that it needs."""
+def progress_file() -> Iterator[Path]:
+    """Yield the path of a file in which stages tell of their progress, one after the other."""
     with TemporaryDirectory() as folder:
-        path, ended = Path(folder, "progress.json"), threading.Event()
-        follow = copy_context().run  # the artifacts belong to the current task run
-        thread = threading.Thread(
-            target=follow, args=(_follow, _key(stage), path, ended, seconds), daemon=True
-        )
-        thread.start()
-        try:
-            yield {PROGRESS_FILE: str(path)}
-        finally:
-            ended.set()
-            thread.join(_LAST_SECONDS)
+        yield Path(folder, "progress.json")
+
+
+@contextmanager
+def shown_progress(stage: str, path: Path, *, seconds: float = SECONDS) -> Iterator[None]:
+    """Show what `stage` writes into `path` about its progress within the block."""
+    ended = threading.Event()
+    follow = copy_context().run  # the artifacts belong to the current task run
+    thread = threading.Thread(target=follow, args=(_follow, _key(stage), path, ended, seconds), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_LAST_SECONDS)
+        path.unlink(missing_ok=True)
 
 
 def _follow(key: str, path: Path, ended: threading.Event, seconds: float) -> None:

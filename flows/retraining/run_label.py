@@ -8,9 +8,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
-from bertline.project.dvc import recorded_stages
 from bertline.project.git import git
 from bertline.project.layout import INGEST_REPORT, OUTPUTS
+from bertline.project.lock_file import recorded_stages
 from bertline.rows.incoming import INCOMING
 
 _DIGITS = 7

@@ -15,7 +15,7 @@ from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from bertline.project.dvc import StageError
+from bertline.project.reproduction import StageError
 from bertline.registry.registry import Registry
 from flows import retrain
 from flows.retraining.dvc_tasks import run_pipeline

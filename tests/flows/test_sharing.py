@@ -7,8 +7,8 @@ import pytest
 from dvc.repo import Repo
 from prefect import flow
 
-from bertline.project.dvc import StageError
 from bertline.project.remote import PUSHED
+from bertline.project.reproduction import StageError
 from bertline.registry.storage import push_outputs
 from flows.retraining.dvc_tasks import run_pipeline
 from tests.support.ssh_server import serving

@@ -14,8 +14,9 @@ from tests.support.waiting import wait_until_ended
 
 STAGE = "import os, time\nprint(os.getpid(), flush=True); time.sleep(300)"
 DRIVER = (
-    "from pathlib import Path; from bertline.project.dvc import reproducing\n"
-    "with reproducing(Path.cwd(), 'ingest', single_item=True, output=1): pass"
+    "from pathlib import Path; from bertline.project.reproduction import Request, reproducing\n"
+    "with reproducing(Path.cwd(), Request(['ingest'], single_item=True)) as run:\n"
+    "    for event in run.events(): print(event, flush=True) if isinstance(event, str) else None"
 )
 
 

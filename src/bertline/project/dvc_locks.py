@@ -73,8 +73,8 @@ def _may_be_owner(entry: Mapping[str, Any], written: float) -> bool:
         return True
 
 
-def wait_for_dvc(root: Path, *, wait: float = 0.0, say: Callable[[str], object] = lambda line: None) -> None:
-    """Return when no other DVC is at work in `root`, e.g. a `dvc repro` by hand.
+def wait_for_dvc(root: Path, *, wait: float = 0.0, say: Callable[[str], object] = lambda line: None) -> bool:
+    """Return when no other DVC is at work in `root`, e.g. a `dvc repro` by hand; tell whether one was.
 
     Waits for at most `wait` seconds, and says so once.
 
@@ -90,6 +90,7 @@ def wait_for_dvc(root: Path, *, wait: float = 0.0, say: Callable[[str], object] 
             say(f"{other} is at work in {root}; waiting for it, for {wait:g} seconds at most")
             waiting = True
         time.sleep(_POLL_SECONDS)
+    return waiting
 
 
 def _at_work(root: Path) -> str | None:

@@ -9,8 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dvc.repo import Repo
-
 from bertline.project.git import git
 from bertline.project.reproducible import changed_by_runs
 
@@ -31,6 +29,8 @@ def freeze_run(root: Path, files: Iterable[str], message: str) -> str:
     Raises:
         ValueError: git cannot do it; the message is its own.
     """
+    from dvc.repo import Repo
+
     with closing(Repo(str(root))) as repo:
         uncached = [
             out.fs_path

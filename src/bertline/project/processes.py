@@ -35,6 +35,7 @@ def child_process(
     command: Sequence[str],
     folder: Path,
     *,
+    source: int = subprocess.DEVNULL,
     output: int | IO[bytes] = subprocess.PIPE,
     errors: int = subprocess.STDOUT,
     environment: Mapping[str, str] | None = None,
@@ -45,6 +46,7 @@ def child_process(
     Args:
         command: a program and its arguments.
         folder: the current folder of the child.
+        source: where its standard input comes from: nowhere, or a pipe.
         output: where its standard output goes: a pipe, a file or `subprocess.DEVNULL`.
         errors: where its standard error goes: to the output, or `subprocess.DEVNULL`.
         environment: variables that it gets beside ours.
@@ -59,7 +61,7 @@ def child_process(
         command,
         cwd=folder,
         env={**os.environ, **own, **(environment or {})},
-        stdin=subprocess.DEVNULL,
+        stdin=source,
         stdout=output,
         stderr=errors,
         start_new_session=True,

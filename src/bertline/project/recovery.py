@@ -20,11 +20,11 @@ import psutil
 from bertline.core.yaml_text import parse_yaml
 from bertline.project.dvc_locks import mend_rwlock, wait_for_dvc
 from bertline.project.layout import SCRATCH
+from bertline.project.lock_file import LOCK_FILE
 from bertline.project.processes import end_group, identity, is_alive
 from bertline.project.run_lock import only_run
 
 MARK = "BERTLINE_RUN"
-LOCK_FILE = "dvc.lock"
 
 
 @contextmanager

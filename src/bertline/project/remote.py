@@ -1,8 +1,8 @@
 """DVC's default remote, through which the clones of a project share what their stages computed.
 
 `push` brings the outputs of stages there, then the entries of DVC's run cache that find them by the inputs of
-the stage. `SharedCache` is a run cache that looks there at a miss. `Sharing` does the first after each stage
-of a run, and writes down what it pushed, so that a run with nothing new does not ask the remote.
+the stage. `SharedCache` is a run cache that looks there at a miss, pushes after each stage of a run, and
+writes down what it pushed, so that a run with nothing new does not ask the remote.
 
 Guarantees: an entry is pushed after the outputs that it names; a remote that cannot be used stops no run; a
 project without a default remote shares nothing. Cloud-versioned and HTTP remotes hold no run cache: they get
@@ -30,16 +30,19 @@ _CONNECT_SECONDS = 30  # DVC waits for half an hour until an SSH server answers
 
 
 class SharedCache(StageCache):  # type: ignore[misc]  # DVC ships no types
-    """DVC's run cache, which at a miss asks the default remote, and lists the stages that it restored.
+    """DVC's run cache, which shares its entries through the default remote, and lists what it restored.
 
-    `unreachable` says why the remote cannot be used; it is asked once.
+    At a miss it asks the remote. `warn` gets a line if the remote cannot be used, and then it is not asked
+    again.
     """
 
-    def __init__(self, repo: Repo, *, offline: bool = False) -> None:
+    def __init__(self, repo: Repo, warn: Callable[[str], object]) -> None:
         super().__init__(repo)
         self.restored: list[str] = []
-        self.unreachable: str | None = None
-        self._asks = not offline and _holds_run_cache(repo)
+        self._warn = warn
+        self._offline = not _holds_run_cache(repo)
+        self._note = Path(repo.root_dir, PUSHED)
+        self._pushed = self._read_note()
 
     def restore(self, stage: Any, *arguments: Any, **options: Any) -> None:
         """Restore the outputs of `stage`; RunCacheNotFoundError if no cache has them for its inputs."""
@@ -47,7 +50,7 @@ class SharedCache(StageCache):  # type: ignore[misc]  # DVC ships no types
         try:
             super().restore(stage, *arguments, **options)
         except RunCacheNotFoundError:
-            if not self._asks or not _can_hash(stage):
+            if self._offline or not _can_hash(stage):
                 raise
             with self._asking(stage):
                 self._fetch_entries(_get_stage_hash(stage))
@@ -58,22 +61,40 @@ class SharedCache(StageCache):  # type: ignore[misc]  # DVC ships no types
 
     def restore_data(self, stage: Any) -> None:
         """Restore the missing data that a .dvc file names, unless it is an import, if the remote has it."""
-        if not self._asks or stage.cmd or stage.is_import or all(out.exists for out in stage.outs):
+        if self._offline or stage.cmd or stage.is_import or all(out.exists for out in stage.outs):
             return
-        with suppress(RunCacheNotFoundError), self._asking(stage), self.repo.lock:
+        with suppress(RunCacheNotFoundError), self._asking(stage):
             for odb, objects in stage.get_used_objs().items():
                 self.repo.cloud.pull(objects, odb=odb)
             stage.checkout()
             self.restored.append(stage.addressing)
 
+    def push(self, stage: Any) -> None:
+        """Push the outputs of `stage`, which is up to date, unless they were pushed before."""
+        if self._offline:
+            return
+        hashes = (repr(each.hash_info) for each in (*stage.deps, *stage.outs))
+        what = content_hash(str(stage.cmd), *hashes)
+        if self._pushed.get(stage.addressing) == what:
+            return
+        try:
+            push(self.repo, [stage])
+        except Exception as error:  # a storage passes on the errors of its client library
+            self._give_up(error)
+            return
+        self._pushed[stage.addressing] = what
+        self._note.parent.mkdir(exist_ok=True)
+        write_json(self._note, {"remote": _address(self.repo), "stages": self._pushed})
+
     @contextmanager
     def _asking(self, stage: Any) -> Iterator[None]:
+        _holds_run_cache(self.repo)  # it sets the time to connect, which DVC forgets when it has run a stage
         try:
             yield
         except (RunCacheNotFoundError, CheckoutError, CollectCacheError) as error:  # it has not all of them
             raise RunCacheNotFoundError(stage) from error
-        except Exception as error:  # a storage passes on the errors of its client library
-            self._asks, self.unreachable = False, _in_one_line(error)
+        except Exception as error:  # as in `push`
+            self._give_up(error)
             raise RunCacheNotFoundError(stage) from error
 
     def _fetch_entries(self, key: str) -> None:
@@ -84,48 +105,17 @@ class SharedCache(StageCache):  # type: ignore[misc]  # DVC ships no types
             Path(here).parent.mkdir(parents=True, exist_ok=True)
             copy_file(theirs.fs, path, self.repo.cache.legacy.fs, here)
 
-
-class Sharing:
-    """The pushes of one run; `warn` gets a line if the remote cannot be used, and then there are no more."""
-
-    def __init__(self, repo: Repo, warn: Callable[[str], object]) -> None:
-        self.offline = not _holds_run_cache(repo)
-        self._repo, self._warn = repo, warn
-        self._note = Path(repo.root_dir, PUSHED)
-        self._pushed = self._read_note()
-
-    def push(self, stage: Any, *, ran: bool) -> None:
-        """Push the outputs of `stage`, unless they were pushed before; dvc.lock is new if it `ran`."""
-        if self.offline:
-            return
-        if ran:
-            with self._repo.lock:
-                stage = self._repo.stage.load_one(stage.path, getattr(stage, "name", None))
-        hashes = (repr(each.hash_info) for each in (*stage.deps, *stage.outs))
-        what = content_hash(str(stage.cmd), *hashes)
-        if self._pushed.get(stage.addressing) == what:
-            return
-        try:
-            push(self._repo, [stage])
-        except Exception as error:  # as in `SharedCache`
-            self.give_up(_in_one_line(error))
-            return
-        self._pushed[stage.addressing] = what
-        self._note.parent.mkdir(exist_ok=True)
-        write_json(self._note, {"remote": _address(self._repo), "stages": self._pushed})
-
-    def give_up(self, why: str) -> None:
-        """Do without the remote from here on, and say so."""
-        self.offline = True
+    def _give_up(self, error: Exception) -> None:
+        self._offline = True
         self._warn(
-            f"the DVC remote {_default(self._repo)!r} cannot be used ({why}); the run goes on without it, "
-            "and the next one pushes what is missing there; see: bertline doctor"
+            f"the DVC remote {_default(self.repo)!r} cannot be used ({_in_one_line(error)}); the run goes on "
+            "without it, and the next one pushes what is missing there; see: bertline doctor"
         )
 
     def _read_note(self) -> dict[str, str]:
         with suppress(OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
             note = json.loads(self._note.read_text("utf-8"))
-            if not self.offline and note["remote"] == _address(self._repo):
+            if not self._offline and note["remote"] == _address(self.repo):
                 return dict(note["stages"])
         return {}
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, get_args
 from bertline.core.files import content_hash, write_json
 from bertline.core.params_loading import PARAMS_FILE, load_params
 from bertline.params.promote import Params
-from bertline.project.dvc import require_reproduced
 from bertline.project.layout import BASELINE_PREDICTIONS, CANDIDATE, CANDIDATE_PREDICTIONS, SCRATCH
 from bertline.registry.conditions import require_rebuildable
 from bertline.registry.git_remote import announce
@@ -107,6 +106,8 @@ def promote(root: Path, decision: PromotionDecision, *, note: str = "", push: st
     """
     assert decision.verdict != "keep", decision.headline
     require_rebuildable(root, push)  # again, because the checkout may have been edited while training ran
+    from bertline.project.dvc import require_reproduced
+
     registry = Registry(root)
     # Frozen, then checked, then pushed, which may take long: an edit is refused or is not in it.
     commit = registry.freeze_run(decision.headline)

@@ -21,10 +21,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from bertline.project.dvc import recorded_stages
 from bertline.project.experiments import freeze_run, publish_experiment
 from bertline.project.git import git, require_top
 from bertline.project.layout import CANDIDATE, SCRATCH
+from bertline.project.lock_file import recorded_stages
 from bertline.registry.storage import download, push_outputs, read_params, read_reports
 from bertline.registry.tags import NAME, Event, read_events
 from bertline.registry.versions import CHAMPION, Version, champion_history, registered_versions

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from ruamel.yaml import YAML
 
 from bertline.core.params_loading import load_params
 from bertline.params.tokenize import Params as Tokenize
-from bertline.project.dvc import explain, reproducing, stages_between
+from bertline.project.dvc import explain, stages_between
 from bertline.project.experiments import commit_experiment
 from bertline.project.git import git
 from bertline.project.processes import end_group
 from bertline.project.reproducible import changed_by_runs, require_saveable
+from bertline.project.reproduction import COMPLETED, Request, reproducing
 from bertline.project.run_lock import only_run
 from bertline.tuning.yaml_edit import Value, edit
 
@@ -184,13 +186,15 @@ def _reproduce(root: Path, log: Path, *stages: str, single_item: bool) -> bool:
     """
     path = os.pathsep.join(filter(None, [str(root / "src"), os.environ.get("PYTHONPATH")]))
     code = {"PYTHONPATH": path}
-    with log.open("ab+") as file:
-        start = file.seek(0, os.SEEK_END)
-        with reproducing(root, *stages, single_item=single_item, output=file, environment=code) as run:
-            running = json.dumps([run.process.pid, psutil.Process(run.process.pid).create_time()])
-            log.with_name(_RUNNING).write_text(running, "utf-8")
-        file.seek(start)
-        printed = file.read().decode("utf-8", errors="replace").splitlines()
+    lines: deque[str] = deque(maxlen=50)
+    request = Request(stages, single_item=single_item, environment=code)
+    with log.open("a", encoding="utf-8", buffering=1) as file, reproducing(root, request) as run:
+        running = json.dumps([run.process.pid, psutil.Process(run.process.pid).create_time()])
+        log.with_name(_RUNNING).write_text(running, "utf-8")
+        for event in run.events():
+            if isinstance(event, str):
+                lines.append(event)
+                print(event, file=file)
     if run.process.returncode != 0:
-        raise run.outcome.error(printed)
-    return bool(run.outcome.ran)
+        raise run.error([*lines])
+    return COMPLETED in run.ended.values()

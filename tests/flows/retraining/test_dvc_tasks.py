@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL
 
-from bertline.project.dvc import StageError
+from bertline.project.reproduction import StageError
 from flows.retraining.dvc_tasks import run_pipeline
 from tests.support.tiny import is_running
 from tests.support.toy_project import REPOSITORY, STAGES, run_in, set_epochs, set_flow

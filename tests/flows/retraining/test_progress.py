@@ -1,12 +1,11 @@
 import json
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 
-from bertline.core.progress_file import PROGRESS_FILE, Progress
-from flows.retraining.progress import describe, shown_progress
+from bertline.core.progress_file import Progress
+from flows.retraining.progress import describe, progress_file, shown_progress
 from tests.support.waiting import wait_until
 
 
@@ -18,10 +17,10 @@ def progress(key: str) -> list[Any]:
 def test_the_artifact_of_a_training_follows_its_steps_while_it_runs() -> None:
     @task
     def stage() -> None:
-        with shown_progress("My_stage", seconds=0.1) as environment:
+        with progress_file() as path, shown_progress("My_stage", path, seconds=0.1):
             for done in (25, 50):
                 found = {"done": done, "total": 100, "loss": 0.5, "seconds_left": 600}
-                Path(environment[PROGRESS_FILE]).write_text(json.dumps(found))
+                path.write_text(json.dumps(found))
                 wait_until(lambda done=done: [each.data for each in progress("progress-my-stage")] == [done])
 
     @flow
@@ -37,7 +36,7 @@ def test_the_artifact_of_a_training_follows_its_steps_while_it_runs() -> None:
 def test_a_stage_without_a_training_has_no_artifact() -> None:
     @flow(name="no training")
     def run() -> None:
-        with shown_progress("quick", seconds=0.1):
+        with progress_file() as path, shown_progress("quick", path, seconds=0.1):
             pass
 
     run()
