@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 from bertline.metrics.predictions import Predictions
+from bertline.models import bert
 from bertline.params.evaluate import Params
 from bertline.promotion import compare as scoring
 from bertline.rows.io import write_rows
@@ -46,11 +49,16 @@ def _score(
 ) -> Predictions:
     rows = add_ids(make_rows([f"{i} spam" if i % 2 else f"{i}" for i in range(len(labels))], labels))
     write_rows(rows, folder / "test.parquet", space=space)
-    patch.setattr(scoring, "Classifier", model)
+    patch.setattr(bert, "Classifier", model)
     found = scoring.predict_test_rows(folder / "model", folder / "test.parquet", PARAMS)
     assert found.ids == rows["id"].to_pylist()
     assert found.space.decode(found.expected) == labels
     return found
+
+
+def test_without_a_champion_it_imports_no_torch() -> None:
+    script = "import sys, bertline.promotion.compare; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_label_the_champion_does_not_know_counts_against_it(

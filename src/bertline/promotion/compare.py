@@ -11,7 +11,6 @@ from typing import Any
 from bertline.core.params_loading import PARAMS_FILE, load_params, read_document
 from bertline.metrics.predict import predict
 from bertline.metrics.predictions import Predictions
-from bertline.models.bert import Classifier
 from bertline.params.evaluate import Params
 from bertline.project.layout import TEST_ROWS
 from bertline.registry.registry import Registry
@@ -26,6 +25,8 @@ def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:
     Raises:
         ValueError: one of them cannot be read.
     """
+    from bertline.models.bert import Classifier  # six seconds of a core, and the first model needs none
+
     table = read_rows(rows)
     classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)
     return predict(classifier, table, read_label_space(rows), unknown_labels="count_as_wrong")
