@@ -17,25 +17,11 @@ from bertline.models import bert as classifier
 from bertline.promotion import compare
 from bertline.registry.registry import Registry
 from bertline.rows.labels import LabelSpace
+from tests.support.lengths import Lengths
 from tests.support.tiny import PROJECT
 from tests.support.toy_project import run_in, set_epochs
 
 Retrained = Callable[[int], Path]
-
-
-class Lengths:
-    """Stands in for a network: a toy model has none."""
-
-    space = LabelSpace(("long", "short"))
-    pairs = False
-
-    def __init__(self, folder: Path) -> None:
-        if not (folder / "model.txt").exists():
-            raise ValueError(f"there is no model in {folder}")
-
-    def probabilities(self, texts: list[str]) -> np.ndarray:
-        long = np.array([len(text) > 10 for text in texts], dtype=np.float32)
-        return np.stack([long, 1 - long], axis=1)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +39,9 @@ def bertline(*arguments: str, stdin: str = "", status: int = 0) -> str:
 def predicting(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start `bertline predict --json` in a process of its own."""
     program = (
-        "from bertline.cli.app import app; from bertline.models import bert\n"
-        "from tests.cli.test_app import Lengths\n"
-        "bert.Classifier = Lengths\napp(['predict', '--json', '--model', 'models/candidate'])"
+        "import sys, types; from tests.support.lengths import Lengths\n"
+        "sys.modules['bertline.models.bert'] = types.SimpleNamespace(Classifier=Lengths)\n"
+        "from bertline.cli.app import app; app(['predict', '--json', '--model', 'models/candidate'])"
     )
     path = os.pathsep.join([*sys.path, str(PROJECT)])
     process = subprocess.Popen(
@@ -77,10 +63,10 @@ def test_help_of_every_command_has_an_example() -> None:
         assert f"bertline {command}" in bertline(command, "--help")
 
 
-def test_help_is_quick_because_it_imports_no_framework(project: Path) -> None:
+def test_help_is_quick_because_it_imports_no_framework(own_folder: Path) -> None:
     heavy = ("torch", "dvc", "prefect", "numpy")
     program = f"import sys, bertline.cli.app; print([each for each in {heavy} if each in sys.modules])"
-    assert run_in(project, "python", "-c", program) == "[]\n"
+    assert run_in(own_folder, "python", "-c", program) == "[]\n"
 
 
 def test_promote_then_predict_with_the_champion(project: Path) -> None:
