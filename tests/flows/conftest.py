@@ -4,7 +4,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
 
 from tests.support.inbox import mailbox, webhook  # noqa: F401 - fixtures
-from tests.support.prefect_server import start_server
+from tests.support.prefect_server import prepared_home, start_server
 from tests.support.services import Services
 from tests.support.toy_project import environment, fresh, project, reproduced_template, retrained, template  # noqa: F401 - fixtures
 
@@ -12,7 +12,7 @@ from tests.support.toy_project import environment, fresh, project, reproduced_te
 @pytest.fixture(scope="session")
 def server_environment(shared_services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment for clients of a server that all tests here share."""
-    _, env = start_server(shared_services, tmp_path_factory.mktemp("prefect"))
+    _, env = start_server(shared_services, prepared_home(tmp_path_factory))
     return env
 
 

@@ -19,6 +19,7 @@ from bertline.project.reproduction import StageError
 from bertline.registry.registry import Registry
 from flows import retrain
 from flows.retraining.dvc_tasks import run_pipeline
+from tests.support.prefect_server import prepared_home
 from tests.support.toy_project import REPOSITORY, run_in, set_epochs, set_flow
 from tests.support.waiting import when_logged
 
@@ -46,9 +47,9 @@ def test_run_again_it_says_that_there_is_nothing_to_do(
 
 
 def test_the_run_leaves_metrics_and_verdict_as_artifacts(project: Path) -> None:
-    retrain.retrain()
+    run = retrain.retrain(return_state=True).state_details.flow_run_id
     with get_client(sync_client=True) as client:
-        artifacts = {artifact.key: artifact.data for artifact in client.read_artifacts()}
+        artifacts = {each.key: each.data for each in client.read_artifacts() if each.flow_run_id == run}
     rows = json.loads(artifacts["metrics"])
     assert [row["model"] for row in rows] == ["candidate (BERT)", "baseline (TF-IDF)"]
     assert "reports/evaluation/report.html" in artifacts["verdict"]
@@ -188,7 +189,11 @@ def test_an_interruption_ends_with_status_130(project: Path, monkeypatch: pytest
     ("ending", "send"), [(signal.SIGINT, os.killpg), (signal.SIGHUP, os.killpg), (signal.SIGTERM, os.kill)]
 )
 def test_ctrl_c_a_closed_terminal_or_kill_ends_the_whole_command_at_once(
-    project: Path, tmp_path: Path, ending: signal.Signals, send: Callable[[int, int], None]
+    project: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    ending: signal.Signals,
+    send: Callable[[int, int], None],
 ) -> None:
     """A terminal signals every process of the command, Prefect's own server too; `kill` just the one."""
     (project / "stages.py").write_text("import time; print('working', flush=True); time.sleep(300)")
@@ -196,7 +201,8 @@ def test_ctrl_c_a_closed_terminal_or_kill_ends_the_whole_command_at_once(
     (project / "raw.txt").unlink()
     (project / "raw.txt").write_text("other rows\n")
     theirs = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    env = theirs | {"PYTHONPATH": str(REPOSITORY), "PREFECT_HOME": str(tmp_path / "prefect")}
+    home = prepared_home(tmp_path_factory)
+    env = theirs | {"PYTHONPATH": str(REPOSITORY), "PREFECT_HOME": str(home)}
     log = tmp_path / "log"
     before = signal.signal(ending, signal.default_int_handler)  # a child would ignore what is ignored here
     with log.open("w") as output:

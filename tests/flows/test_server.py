@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from flows.server import LOG
+from tests.support.prefect_server import prepared_home
 from tests.support.services import Service, Services, errors_in
 from tests.support.toy_project import REPOSITORY
 
@@ -18,12 +19,13 @@ Start = Callable[..., Service]
 
 
 @pytest.fixture
-def start(project: Path, tmp_path: Path, services: Services) -> Start:
+def start(project: Path, tmp_path_factory: pytest.TempPathFactory, services: Services) -> Start:
     """Start a retraining of the toy project that brings its own server."""
+    home = prepared_home(tmp_path_factory)
 
     def start(**environment: str) -> Service:
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        env = theirs | {"PYTHONPATH": str(REPOSITORY), "PREFECT_HOME": str(tmp_path / "prefect")}
+        env = theirs | {"PYTHONPATH": str(REPOSITORY), "PREFECT_HOME": str(home)}
         return services.start("retrain", RETRAIN, cwd=project, env=env | environment)
 
     return start

@@ -15,6 +15,7 @@ import pytest
 from dvc.repo import Repo
 
 from tests.support.params import SHIPPED_PARAMS
+from tests.support.shared_folder import shared_folder
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -142,8 +143,10 @@ def environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project, committed, not run yet."""
-    root = tmp_path_factory.mktemp("template") / "project"
-    root.mkdir()
+    return shared_folder(tmp_path_factory, "toy", _make_project)
+
+
+def _make_project(root: Path) -> None:
     run_in(root, "git", "init", "--quiet", "--initial-branch", "main")
     run_in(root, "git", "config", "user.name", "Toy")
     run_in(root, "git", "config", "user.email", "toy@example.com")
@@ -158,18 +161,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_in(root, "dvc", "add", "--quiet", "raw.txt")
     run_in(root, "git", "add", "--all")
     run_in(root, "git", "commit", "--quiet", "--message", "Start")
-    return root
 
 
 @pytest.fixture(scope="session")
 def reproduced_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project after `dvc repro`; DVC's run cache knows other epochs, so that tests come by them."""
-    root = tmp_path_factory.mktemp("reproduced") / "project"
-    shutil.copytree(template, root)
-    for epochs in (2, 4, 3):
-        set_epochs(root, epochs)
-        reproduce(root)
-    return root
+
+    def make(root: Path) -> None:
+        shutil.copytree(template, root, dirs_exist_ok=True)
+        for epochs in (2, 4, 3):
+            set_epochs(root, epochs)
+            reproduce(root)
+
+    return shared_folder(tmp_path_factory, "reproduced-toy", make)
 
 
 @pytest.fixture
