@@ -10,10 +10,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache, partial
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +21,8 @@ from dvc.exceptions import DvcException, ReproductionError
 from dvc.logger import setup
 from dvc.repo import Repo
 from dvc.stage.exceptions import MissingDataSource, StageCmdFailedError
-from dvc.utils.serialize import LOADERS, load_yaml, parse_yaml
+from dvc.utils import strictyaml
+from dvc.utils.serialize import _yaml, parse_yaml
 
 from bertline.core.stage_command import ERROR_FILE
 from bertline.project.dvc import address, explain, missing_data
@@ -42,17 +42,6 @@ from bertline.project.reproduction import (
 )
 
 INTERRUPTED = 130
-_LATER = (  # DVC imports them when it opens a project; here that happens before the request comes
-    "dvc.cachemgr",
-    "dvc.data_cloud",
-    "dvc.repo.artifacts",
-    "dvc.repo.graph",
-    "dvc.repo.plots",
-    "dvc.scm",
-    "dvc.utils.strictyaml",
-    "networkx",
-    "ruamel.yaml",
-)
 
 
 class _ChangedError(Exception):
@@ -128,9 +117,9 @@ class _Reproduction:
 def main() -> int:
     """Reproduce what the request asks for, in the current folder; return the exit status."""
     setup(logging.WARNING)  # so that the output has the stages' own lines only
-    for module in _LATER:
-        import_module(module)
-    LOADERS[".yaml"] = _load_yaml
+    _yaml.parse_yaml = strictyaml.parse_yaml = _parse_once
+    with suppress(DvcException), closing(Repo()) as repo:  # the request comes later, and says what is wrong
+        repo.index.graph  # noqa: B018  all that DVC imports late is imported now, and its files are parsed
     gc.freeze()  # or the end of the process searches 100,000 objects that stay: 0.2 s
     text = sys.stdin.readline()
     if not text:  # it is not needed
@@ -171,19 +160,14 @@ def _reproduce(request: Request, say: Callable[[Event], None], stage_error: Path
     return 0
 
 
-def _load_yaml(path: Any, fs: Any = None, **options: Any) -> Any:
-    """Load a YAML file as DVC does, which reads params.yaml for every stage: half of a cached run."""
-    with (fs.open if fs else open)(path, "rb") as file:
-        content = file.read()
-    try:
-        return deepcopy(_parse_yaml(content, path))
-    except UnicodeDecodeError:
-        return load_yaml(path, fs=fs, **options)  # it says so
+def _parse_once(text: str, path: Any, typ: str = "safe") -> Any:
+    """Parse YAML as DVC does, which reads params.yaml anew for every stage: half of a cached run."""
+    return deepcopy(_parsed(text, path)) if typ == "safe" else parse_yaml(text, path, typ=typ)
 
 
-@lru_cache(maxsize=8)
-def _parse_yaml(content: bytes, path: Any) -> Any:
-    return parse_yaml(content.decode("utf-8"), path)
+@lru_cache(maxsize=16)
+def _parsed(text: str, path: Any) -> Any:
+    return parse_yaml(text, path)
 
 
 if __name__ == "__main__":
