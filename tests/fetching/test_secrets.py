@@ -1,15 +1,19 @@
 """Whatever goes wrong, no password is shown: searched for in everything that is printed."""
 
+import gc
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from typer.testing import CliRunner
 
+from bertline.cli.app import app
 from bertline.core.params_loading import load_params
 from bertline.fetching.address import find_address
 from bertline.params.fetch import Params
@@ -27,11 +31,26 @@ def write_params(folder: Path, source: str, query: str | None) -> None:
     (folder / "params.yaml").write_text(f"{head}\ningest:{tail}")
 
 
+@pytest.fixture
 def printed(
-    folder: Path, source: str, query: str | None = "SELECT 1 AS n", **environment: str
-) -> tuple[int, str]:
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Callable[..., tuple[int, str]]:
     """Run `bertline fetch` with every logger at its loudest; return its status and what it printed."""
-    write_params(folder, source, query)
+
+    def printed(source: str, query: str | None = "SELECT 1 AS n", **environment: str) -> tuple[int, str]:
+        write_params(project, source, query)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with caplog.at_level(0):
+            result = CliRunner().invoke(app, ["fetch"])
+            gc.collect()  # what was not closed is told when it goes
+        return result.exit_code, caplog.text + result.output
+
+    return printed
+
+
+def printed_by_a_process(folder: Path, **environment: str) -> tuple[int, str]:
+    """Do the same in a process of its own, with the params.yaml that is there."""
     program = "import logging; logging.basicConfig(level=0)\nfrom bertline.cli.app import app; app(['fetch'])"
     result = subprocess.run(
         [sys.executable, "-c", program],
@@ -51,7 +70,8 @@ def assert_no_secret(shown: str) -> None:
 
 def test_the_right_password_is_not_shown_either(project: Path, postgres: int) -> None:
     url = f"postgresql://owner:{ENCODED}@127.0.0.1:{postgres}/postgres"
-    status, shown = printed(project, "env:WAREHOUSE_URL", WAREHOUSE_URL=url)
+    write_params(project, "env:WAREHOUSE_URL", "SELECT 1 AS n")
+    status, shown = printed_by_a_process(project, WAREHOUSE_URL=url)
     assert (status, rows("data/incoming/fetched.parquet")) == (0, [(1,)])
     assert_no_secret(shown)
 
@@ -77,10 +97,12 @@ def test_the_right_password_is_not_shown_either(project: Path, postgres: int) ->
         ("http://127.0.0.1:1/rows.csv?sig={wrong}", "the store cannot be read"),
     ],
 )
-def test_no_error_shows_a_password(project: Path, postgres: int, template: str, says: str) -> None:
+def test_no_error_shows_a_password(
+    printed: Callable[..., tuple[int, str]], postgres: int, template: str, says: str
+) -> None:
     url = template.format(wrong=quote(PASSWORD, safe=""), raw=PASSWORD, port=postgres)
     query = None if url.startswith("http") else "SELECT 1 AS n"
-    status, shown = printed(project, "env:WAREHOUSE_URL", query, WAREHOUSE_URL=url)
+    status, shown = printed("env:WAREHOUSE_URL", query, WAREHOUSE_URL=url)
     assert status == 1
     assert says in shown
     assert "error: " in shown.splitlines()[-1]
@@ -101,13 +123,27 @@ TOKEN = "".join(f"{number:05}" for number in range(200))  # each five of its dig
 )
 @pytest.mark.parametrize("user", ["", "ow%6eer:hunt%65r2%2fx@"])
 def test_a_url_that_was_quoted_anew_or_is_too_long_shows_no_secret(
-    project: Path, refusing: int, user: str, rest: str, pieces: list[str]
+    printed: Callable[..., tuple[int, str]], refusing: int, user: str, rest: str, pieces: list[str]
 ) -> None:
     url = f"http://{user}127.0.0.1:{refusing}/a.csv{rest}"
-    status, shown = printed(project, "env:U", None, U=url)
+    status, shown = printed("env:U", None, U=url)
     assert status == 1
     assert "the store cannot be read (ClientResponseError: 403" in shown
     assert [piece for piece in [*pieces, "hunt", "owner:"] if piece in shown] == []
+
+
+def test_a_process_that_ends_with_an_error_shows_no_secret_either(
+    project: Path, refusing: int, postgres: int
+) -> None:
+    for url, query in (
+        (f"http://owner:{ENCODED}@127.0.0.1:{refusing}/a.csv?sig={ENCODED}", None),
+        (f"postgresql://owner:{ENCODED}x@127.0.0.1:{postgres}/postgres", "SELECT 1 AS n"),
+    ):
+        write_params(project, "env:U", query)
+        status, shown = printed_by_a_process(project, U=url)
+        assert status == 1
+        assert "error: " in shown.splitlines()[-1]
+        assert_no_secret(shown)
 
 
 def test_a_long_error_is_cut_after_the_secrets_are_hidden(
