@@ -1,8 +1,7 @@
 """The stages on the way to a model, run one after the other in the current folder.
 
 `start` and `run` run the command of dvc.yaml in a fork of a process that has imported torch and transformers,
-which takes seconds. All else is the same: params.yaml is checked too. `run_command` starts a new process, as
-DVC does.
+which takes seconds. All else is the same: params.yaml is checked too.
 """
 
 import os
@@ -24,13 +23,6 @@ FLAGS = {
     "finetune": "--tokens data/tokens --adapted models/adapted --teacher models/teacher"
     " --model models/candidate --report reports/finetune",
 }
-
-
-def run_command(stage: str) -> None:
-    """Run the command of `stage` as DVC does; an error fails the test."""
-    command = [sys.executable, "-m", f"bertline.stages.{stage}", *FLAGS[stage].split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 class StageProcess:

@@ -11,7 +11,7 @@ import pytest
 from bertline.tokens.manifest import Manifest
 from bertline.tokens.pretrained import fingerprint
 from bertline.training.starting_encoder import find_encoder
-from tests.support.chain import run, run_all, run_command, start
+from tests.support.chain import run, run_all, start
 from tests.support.params import write_params
 from tests.support.tiny import make_texts, write_csv
 
@@ -46,7 +46,7 @@ def finished(tokenized: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tokenized, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_command("adapt")
+        run_all("adapt")
     return folder
 
 

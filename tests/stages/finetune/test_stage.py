@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bertline.tokens.pretrained import fingerprint
-from tests.support.chain import run, run_all, run_command, start
+from tests.support.chain import run, run_all, start
 from tests.support.params import write_params
 from tests.support.tiny import CLASSES, make_texts, write_csv
 
@@ -28,8 +28,7 @@ def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         patch.chdir(folder)
         write_csv(Path("data/incoming/rows.csv"), make_texts(300))
         set_finetune(tiny_encoder)
-        run_all("ingest", "split", "tokenize", "adapt")
-        run_command("finetune")
+        run_all("ingest", "split", "tokenize", "adapt", "finetune")
     return folder
 
 
