@@ -1,5 +1,6 @@
 """The fixture that several packages' tests share, and that Ctrl-C counts in all of them."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -21,6 +22,11 @@ pytest_plugins = [
 # A script has its background jobs ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores, because some tests wait for processes and servers."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

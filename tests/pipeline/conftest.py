@@ -14,7 +14,7 @@ from tests.support.tiny import Run, commit, copy_project, make_texts, write_csv
 
 @pytest.fixture(scope="session")
 def run(forked_stages: Environment) -> Run:
-    """Run a command in a copy of the project; its stages run in forks."""
+    """Run a command in a copy of the project; it and its stages run in forks."""
 
     def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
         env = forked_stages(project)
@@ -42,6 +42,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Pa
             "batch_size": 8,
             "learning_rate": 3e-3,
             "device": "cpu",
+            "threads": 1,  # two of them would wait for each other most of the time
             "checkpoint_every": 10,
         },
         promote={"min_accuracy": 0.0, "min_gain_over_baseline": -1.0},

@@ -3,14 +3,13 @@
 import json
 import random
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.params import write_params
+from tests.support.params import TINY_TRAINING, write_params
 from tests.support.tiny import FILLERS, TOPICS, Run, commit, make_texts, write_csv
 
 
@@ -32,8 +31,8 @@ def change(project: Path, rows: list[tuple[str, str]] | None = None, **sections:
         "ingest": {"source": "data/incoming/rows.csv"},
         "split": {"validation": 0.2, "test": 0.3},
         "tokenize": {"weights": "models/tiny"},
-        "finetune": {"epochs": 12, "batch_size": 8, "learning_rate": 5e-3, "device": "cpu"},
-        "adapt": {"device": "cpu"},
+        "finetune": TINY_TRAINING | {"epochs": 12, "learning_rate": 5e-3, "device": "cpu"},
+        "adapt": {"device": "cpu", "threads": 1},
         "promote": {"min_accuracy": 0.0, "min_gain_over_baseline": -1.0},
     }
     write_params(
@@ -82,7 +81,7 @@ def test_a_vocabulary_of_ones_own_is_trained_adapted_to_and_shipped(project: Pat
     change(
         project,
         tokenize=own,
-        adapt={"device": "cpu", "objective": "mlm_nsp", "fresh": True, "learning_rate": 1e-3},
+        adapt={"objective": "mlm_nsp", "fresh": True, "learning_rate": 1e-3},
     )
     done = run(project, "dvc", "repro", "evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,31 +93,10 @@ def test_a_vocabulary_of_ones_own_is_trained_adapted_to_and_shipped(project: Pat
     )
 
 
-def test_a_smaller_student_learns_from_the_champion(retrained: Path, run: Run, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(retrained, tmp_path / "project", symlinks=True))
-    fetch = ("text-classifier", "--stage", "champion", "--force", "-o", "models/teacher")
-    done = run(project, "dvc", "artifacts", "get", ".", *fetch)
-    assert done.returncode == 0, done.stderr
-    change(
-        project,
-        finetune={
-            "epochs": 8,
-            "batch_size": 8,
-            "device": "cpu",
-            "learning_rate": 3e-3,
-            "layers": 1,
-            "distillation": 0.5,
-        },
-    )
-    done = run(project, "dvc", "repro", "evaluate")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((project / "models/candidate/config.json").read_text())["num_hidden_layers"] == 1
-
-
 def test_cross_validation_tests_every_row_once_and_leaves_the_checkout_as_it_was(
     project: Path, run: Run
 ) -> None:
-    change(project, split={"near_duplicates": None}, finetune={"epochs": 2, "device": "cpu"})
+    change(project, split={"near_duplicates": None}, finetune={"epochs": 2})
     params = (project / "params.yaml").read_bytes()
     done = run(project, "bertline", "cross-validate", "--folds", "3")
     assert done.returncode == 0, done.stderr

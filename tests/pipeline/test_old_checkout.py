@@ -81,7 +81,7 @@ def replace_files(folder: Path) -> None:
 
 def test_the_champion_of_an_older_checkout_answers_is_judged_and_comes_back(merged: Path, run: Run) -> None:
     def bertline(*arguments: str) -> str:
-        done = run(merged, sys.executable, "-c", "from bertline.cli.app import app; app()", *arguments)
+        done = run(merged, "bertline", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -1,4 +1,4 @@
-"""Stages that run in forks of a process that has imported what they import from others (`fork_server/`)."""
+"""Stages and other commands, in forks of a process that has imported their libraries (`fork_server/`)."""
 
 import os
 import subprocess
@@ -17,7 +17,10 @@ Environment = Callable[[Path], dict[str, str]]
 
 @pytest.fixture(scope="session")
 def forked_stages() -> Iterator[Environment]:
-    """As `environment`, and the stages that a process starts run in forks, where the system can (Linux)."""
+    """As `environment`, and what a test starts runs in a fork, where the system can (Linux).
+
+    So does what that starts: modules of the project and of its tests, pytest, `dvc` and `bertline`.
+    """
     if not hasattr(os, "pidfd_open"):
         yield environment
         return

@@ -1,6 +1,6 @@
-"""Two real processes over gloo, started by the real launcher.
+"""Two real processes over gloo, started by the real launcher; it and they run in forks.
 
-Each start costs many seconds: so one serves several tests.
+Each start costs seconds: so one serves several tests.
 """
 
 import json
@@ -24,11 +24,13 @@ from bertline.stages.tokenize.token_writer import Chunk, pack_ids, write_split
 from bertline.tokens.manifest import Manifest
 from bertline.tokens.truncation import Truncator
 from bertline.training.launcher import launch
+from tests.support.forked_stages import Environment
 from tests.support.tiny import CLASSES, PROJECT, make_texts
 from tests.support.trainings import finetune_one
 from tests.support.waiting import wait_until_ended
 
 MakeParams = Callable[..., Params]
+Start = Callable[..., subprocess.CompletedProcess[str]]
 
 SETTINGS = {"epochs": 1, "batch_size": 9, "learning_rate": 3e-3, "device": "cpu"}
 """12 steps over 100 rows: one batch is a single row, which two processes cannot share."""
@@ -87,16 +89,28 @@ def training(
     }
 
 
-def start(folder: Path, *trainings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, and see that nothing of it is left."""
-    (folder / "trainings.json").write_text(json.dumps(trainings))
-    command = [sys.executable, str(PROJECT / "tests/support/trainings.py"), "--folder", str(folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    left = [int(path.read_text()) for path in folder.glob("*.pid")]
-    assert len(left) == 2
-    for each in left:  # a process looks several times a second whether its launcher is alive
-        wait_until_ended(each)
-    return ended
+@pytest.fixture(scope="module")
+def start(forked_stages: Environment) -> Start:
+    def start(folder: Path, *trainings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end, and see that nothing of it is left."""
+        (folder / "trainings.json").write_text(json.dumps(trainings))
+        command = [sys.executable, "-m", "tests.support.trainings", "--folder", str(folder)]
+        ended = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=forked_stages(PROJECT),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        left = [int(path.read_text()) for path in folder.glob("*.pid")]
+        assert len(left) == 2
+        for each in left:  # a process looks several times a second whether its launcher is alive
+            wait_until_ended(each)
+        return ended
+
+    return start
 
 
 def errors(ended: subprocess.CompletedProcess[str]) -> list[str]:
@@ -116,7 +130,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def together(folder: Path, params: MakeParams) -> Path:
+def together(folder: Path, params: MakeParams, start: Start) -> Path:
     """Every case in two processes, and a training with dropout, which nothing interrupts; then an error."""
     trainings = [
         training(f"{parallelism}-{case}", params, encoder="exact", parallelism=parallelism, **changes)
@@ -173,7 +187,9 @@ def test_processes_draw_different_dropout(together: Path, alone: Path, params: M
     assert not latest["random.0.cpu"].equal(latest["random.1.cpu"])
 
 
-def test_a_training_goes_on_in_the_same_bits_however_it_ended(together: Path, params: MakeParams) -> None:
+def test_a_training_goes_on_in_the_same_bits_however_it_ended(
+    together: Path, params: MakeParams, start: Start
+) -> None:
     def cut(parallelism: str, *accident: int | str) -> dict[str, Any]:
         return training(f"{parallelism}-cut", params, *accident, parallelism=parallelism)
 
@@ -202,7 +218,7 @@ def test_a_training_goes_on_in_the_same_bits_however_it_ended(together: Path, pa
 
 
 def test_when_memory_runs_out_all_processes_start_again_with_smaller_micro_batches(
-    folder: Path, params: MakeParams
+    folder: Path, params: MakeParams, start: Start
 ) -> None:
     knobs = {"encoder": "exact", "batch_size": 32}
     finetune_one(folder, folder / "roomy", training("roomy", params, processes=1, **knobs))

@@ -1,10 +1,12 @@
-"""A process that has imported what the stages import from others, and forks for each stage that a test runs.
+"""A process that has imported what commands import from others, and forks for each one that a test runs.
 
-Started anew, a stage imports for 3 to 10 seconds of a core. A fork has the folder, environment, arguments and
-streams of the process that asked for it (`sitecustomize.py`), gets its signals, and is killed with it. The
-code of the project is imported in the fork, since a test runs that of its own copy.
+Started anew, a stage imports for 3 to 10 seconds of a core, and DVC for one. A fork has the folder,
+environment, arguments, streams and parent of the process that asked for it (`sitecustomize.py`), gets its
+signals, and is killed with it. It is not in its process group. The code of the project is imported in the
+fork, since a test runs that of its own copy.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -14,19 +16,32 @@ import select
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
 
 os.environ["GOMP_SPINCOUNT"] = "3000"  # as bertline sets it: torch reads it when it loads
 LIBRARIES = (
-    "torch",
+    "torch.nn.attention.varlen",
+    "torch.distributed.run",
     "transformers.models.auto.modeling_auto",
     "transformers.models.bert.modeling_bert",
+    "cleanlab",
+    "duckdb",
+    "dvc.cli.parser",
+    "dvc.repo",
+    "evaluate",
+    "great_expectations.expectations",
+    "matplotlib.figure",
+    "networkx",
     "pyarrow.dataset",
+    "pydantic.dataclasses",
+    "rensa",
     "sklearn.feature_extraction.text",
     "sklearn.linear_model",
-    "evaluate",
-    "matplotlib.figure",
-    "great_expectations.expectations",
+    "typer",
 )
 _FOLDERS = sys.path[1:]
 
@@ -60,30 +75,30 @@ def _reap() -> None:
 
 
 def _attend(client: socket.socket) -> None:
-    """Fork for a stage, and tell `client` how it ended; in the fork, run the stage."""
+    """Fork for a command, and tell `client` how it ended; in the fork, run the command."""
     size, streams, _, _ = socket.recv_fds(client, 8, 3)
     request = client.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
-    stage = os.fork()
-    if stage == 0:
+    fork = os.fork()
+    if fork == 0:
         client.close()
         _run(streams, *json.loads(request))
         return
     for stream in streams:
         os.close(stream)
-    ended = os.pidfd_open(stage)
+    ended = os.pidfd_open(fork)
     while ended not in select.select([client, ended], [], [])[0]:
         number = client.recv(1)
-        os.kill(stage, number[0] if number else signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(stage, 0)[1])
+        os.kill(fork, number[0] if number else signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
     with suppress(BrokenPipeError):
         client.sendall(status.to_bytes(4, "big", signed=True))
     os._exit(0)
 
 
 def _run(
-    streams: list[int], folder: str, environment: dict[str, str], module: str, arguments: list[str]
+    streams: list[int], asking: int, folder: str, environment: dict[str, str], command: list[str]
 ) -> None:
-    """Do as `python -m MODULE ARGUMENTS` in `folder`."""
+    """Run the command of the process `asking`: python, then a module or a script, and arguments."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -94,9 +109,37 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = [folder, *environment["PYTHONPATH"].split(os.pathsep), *_FOLDERS]
-    sys.argv[1:] = arguments
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    os.getppid = partial(_parent, asking)  # a training ends when its launcher is no more its parent
+    sys.orig_argv = command
+    try:
+        match command:
+            case [_, "-m", module, *arguments]:
+                sys.argv[1:] = arguments
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+            case [_, script, *_]:
+                sys.argv = command[1:]
+                runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        _end(end.code)
+    _end(None)
+
+
+def _parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _end(code: object) -> NoReturn:
+    """End as `sys.exit(code)` does, but for taking all modules apart, which takes a second."""
+    if not isinstance(code, int | None):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":
     serve(sys.argv[1])
+    _end(None)

@@ -1,4 +1,4 @@
-"""Have a stage of a test run in a fork of the fork server (`server.py`), which has imported its libraries.
+"""Have a command of a test run in a fork of the fork server (`server.py`), which has imported its libraries.
 
 Python imports this module when it starts, if a test has put this folder on PYTHONPATH. The process stays: it
 passes signals on, and ends as the fork ends.
@@ -14,9 +14,9 @@ from types import FrameType
 from typing import NoReturn
 
 
-def run_in_fork(address: str, module: str, arguments: list[str]) -> NoReturn:
-    """Have the server at `address` run `module` as this process would, and end with its exit status."""
-    request = json.dumps([str(Path.cwd()), dict(os.environ), module, arguments]).encode()
+def run_in_fork(address: str) -> NoReturn:
+    """Have the server at `address` run the command of this process, and end with its exit status."""
+    request = json.dumps([os.getpid(), str(Path.cwd()), dict(os.environ), sys.orig_argv]).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
         socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
@@ -41,5 +41,7 @@ def run_in_fork(address: str, module: str, arguments: list[str]) -> NoReturn:
 
 if "FORK_SERVER" in os.environ:
     match sys.orig_argv:
-        case [_, "-m", module, *arguments] if module.startswith("bertline.stages."):
-            run_in_fork(os.environ["FORK_SERVER"], module, arguments)
+        case [_, "-m", module, *_] if module.partition(".")[0] in ("bertline", "pytest", "tests"):
+            run_in_fork(os.environ["FORK_SERVER"])
+        case [_, script, *_] if Path(script).name in ("bertline", "dvc"):
+            run_in_fork(os.environ["FORK_SERVER"])
