@@ -48,15 +48,16 @@ _FOLDERS = sys.path[1:]
 
 def serve(address: str) -> None:
     """Answer requests until stdin ends, as it does with the process that started this one."""
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    gc.freeze()  # forks share what is not touched
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        if _is_asked(listener):
+            for library in LIBRARIES:
+                importlib.import_module(library)
+            gc.freeze()  # forks share what is not touched
+        while _is_asked(listener):
             client, _ = listener.accept()
             with client:
                 if os.fork() == 0:
@@ -65,6 +66,11 @@ def serve(address: str) -> None:
                     return
             _reap()
     _reap()
+
+
+def _is_asked(listener: socket.socket) -> bool:
+    """Wait for a request, or for the end of stdin."""
+    return sys.stdin not in select.select([listener, sys.stdin], [], [])[0]
 
 
 def _reap() -> None:
