@@ -33,6 +33,7 @@ from flows.fetch import fetch_if_asked
 from flows.logs import prepare_output, quiet_console, run_logger
 from flows.retraining import artifacts, cooldown, end_states, preflight, trend
 from flows.retraining.dvc_tasks import run_pipeline
+from flows.retraining.heartbeat import heartbeats, without_heartbeat_of_prefect
 from flows.retraining.run_label import add_tags, champion_tag, code_tag, data_tag, run_name, why_it_runs
 from flows.retraining.summary import Data, Summary
 from flows.retraining.turn import taken
@@ -59,10 +60,11 @@ def retrain(
         why: What started the run, for its name. Empty: schedule, event or by hand, as the server knows it.
     """
     prepare_output()
-    # Prefect takes a state that a flow returns as the end of the run.
-    return _retrain(  # type: ignore[return-value]
-        Path.cwd(), force=force, until=until, dry_run=dry_run, push=push, note=note, why=why
-    )
+    with heartbeats():
+        # Prefect takes a state that a flow returns as the end of the run.
+        return _retrain(  # type: ignore[return-value]
+            Path.cwd(), force=force, until=until, dry_run=dry_run, push=push, note=note, why=why
+        )
 
 
 # They are JSON as they are. Prefect would import FastAPI to make them so: 0.15 s.
@@ -190,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with prepared(root), our_turn(root, say=print):
             # here, to refuse before there is a run or a server
             preflight.check(root, options["push"], options["until"])
-            with talking_to(_server(root)), tags(*_project(root)):
+            with talking_to(_server(root)), without_heartbeat_of_prefect(), tags(*_project(root)):
                 state = retrain(**options, return_state=True)
         if not state.is_completed():
             raise _error(state)
