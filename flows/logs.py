@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prefect
-from prefect.context import FlowRunContext
+import prefect.runtime
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.logging.loggers import LoggingAdapter, PrefectLogAdapter
@@ -43,14 +43,8 @@ def prepare_output() -> None:
     for handler in _handlers():
         if _explains not in handler.filters:
             handler.addFilter(_explains)
-    if is_deployed_run():
+    if prefect.runtime.deployment.id:
         Console.on_broken_pipe = _write_nowhere  # type: ignore[method-assign, assignment]
-
-
-def is_deployed_run() -> bool:
-    """Return whether the current flow run is one of a deployment; `prefect.runtime` would ask the server."""
-    context = FlowRunContext.get()
-    return bool(context and context.flow_run and context.flow_run.deployment_id)
 
 
 def quiet_console() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prefect import runtime
+
 from bertline.core.params_loading import PARAMS_FILE, load_params
 from bertline.params.flow import Params
 from bertline.project.recovery import our_turn
-from flows.logs import is_deployed_run, run_logger
+from flows.logs import run_logger
 
 
 @contextmanager
@@ -25,4 +27,4 @@ def taken(root: Path) -> Iterator[bool]:
 
 
 def _patience(root: Path) -> float:
-    return load_params(Params, root / PARAMS_FILE).wait if is_deployed_run() else 0.0
+    return load_params(Params, root / PARAMS_FILE).wait if runtime.deployment.id else 0.0
