@@ -104,7 +104,7 @@ def test_a_stopped_batch_shows_why(project: Path, run: Run) -> None:
 def test_ctrl_c_in_fine_tuning_leaves_no_process_and_the_next_run_continues(
     retrained: Path, project: Path, run: Run
 ) -> None:
-    done = run(project, "dvc", "repro", "adapt")
+    done = run(project, "dvc", "repro", "tokenize")
     assert done.returncode == 0, done.stderr
     env = environment(project) | {"PYTHONUNBUFFERED": "1"}  # no forks: the stages are as they are for a user
     flow = subprocess.Popen(FLOW, cwd=project, env=env, stderr=subprocess.DEVNULL)
