@@ -138,7 +138,13 @@ class Site:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send a request to the server and return its answer."""
         url = f"{self.env['PREFECT_API_URL']}/{path}"
-        return httpx.post(url, json=body, trust_env=False, timeout=60).raise_for_status().json()
+        while True:
+            answer = httpx.post(url, json=body, trust_env=False, timeout=60)
+            if (
+                answer.status_code != httpx.codes.SERVICE_UNAVAILABLE
+            ):  # SQLite is busy: ask again, as Prefect does
+                return answer.raise_for_status().json()
+            time.sleep(0.5)
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of runs in the project, without the worker."""
