@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from bertline.rows.incoming import INCOMING
 from flows.watch import Watcher, tell_delivery
 from tests.support.toy_project import REPOSITORY
-from tests.support.waiting import wait_until
+from tests.support.waiting import send_until
 
 DOCS = REPOSITORY / "docs" / "operations.md"
 
@@ -85,10 +85,13 @@ def test_a_delivery_and_the_end_of_an_upstream_flow_start_a_run_of_the_deploymen
             automations.append(client.create_automation(trigger.as_automation()))
         tell_delivery(client, "another", ["a.csv"])
         flow(name="another")(retraining.fn)()
-        tell_delivery(client, project, ["a.csv"])
-        flow(name=upstream)(retraining.fn)()
         only = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-        wait_until(lambda: len(client.read_flow_runs(deployment_filter=only)) == 2)
+
+        def started() -> int:
+            return len(client.read_flow_runs(deployment_filter=only))
+
+        send_until(lambda: tell_delivery(client, project, ["a.csv"]), lambda: started() == 1)
+        send_until(flow(name=upstream)(retraining.fn), lambda: started() == 2)
         for automation in automations:
             client.delete_automation(automation)
         client.delete_deployment(deployment)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -15,6 +16,18 @@ def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def send_until(send: Callable[[], object], true: Callable[[], object], again: float = 30) -> None:
+    """Send an event, and send it `again` after so many seconds until `true()` is true; fail after four times.
+
+    Prefect answers before it has loaded a new automation: an event that comes at once may start nothing.
+    """
+    for _ in range(4):
+        send()
+        with suppress(AssertionError):
+            return wait_until(true, again)
+    pytest.fail("sent in vain")
 
 
 def wait_until_ended(pid: int) -> None:

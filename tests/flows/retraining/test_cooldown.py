@@ -17,7 +17,7 @@ from prefect.flow_engine import run_flow
 from bertline.promotion.run_log import LOG
 from flows.retraining import cooldown
 from flows.retraining.run_label import run_name, why_it_runs
-from tests.support.waiting import wait_until
+from tests.support.waiting import send_until
 
 
 @flow(flow_run_name=run_name)
@@ -55,8 +55,9 @@ def by_event(client: SyncPrefectClient, deployment: UUID) -> Iterator[FlowRun]:
     trigger = DeploymentEventTrigger(expect={name}, name=name)
     trigger.set_deployment_id(deployment)
     automation = client.create_automation(trigger.as_automation())
-    emit_event(name, resource={"prefect.resource.id": "toy"})
-    wait_until(lambda: runs(client, deployment))
+    send_until(
+        lambda: emit_event(name, resource={"prefect.resource.id": "toy"}), lambda: runs(client, deployment)
+    )
     [run] = runs(client, deployment)
     yield run
     client.delete_automation(automation)
