@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -121,7 +122,8 @@ class Site:
     def start_run(self) -> str:
         """Ask for a run of the deployment, and return its id."""
         (deployment,) = self.post("deployments/filter", {})
-        run: dict[str, Any] = self.post(f"deployments/{deployment['id']}/create_flow_run", {})
+        once = {"idempotency_key": str(uuid4())}  # a server that says 503 may have made it all the same
+        run: dict[str, Any] = self.post(f"deployments/{deployment['id']}/create_flow_run", once)
         return str(run["id"])
 
     def cancel(self, run: str) -> None:
