@@ -31,7 +31,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, or a core would be alone with one of them at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in {"pipeline", "training"})
+    items.sort(key=lambda item: item.path.parent.name not in {"pipeline", "training", "tuning"})
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 import gzip
 import io
+import re
 import string
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from bertline.rows.schema import SOURCE_SCHEMA
@@ -149,7 +150,10 @@ def test_no_part_of_a_csv_is_lost_or_doubled_whatever_its_quotes_are(incoming, j
 
 @fuzz(100)
 @given(st.lists(st.tuples(st.text(string.printable), st.sampled_from("xyz")), min_size=1, max_size=12))
+@example([(r"\N", "x")])  # a null is in no quotes
 def test_a_soundly_quoted_csv_is_read_as_it_was_written(incoming, pairs):
+    escapes = sum(re.search(r"\\[,\r\n]", text) is not None for text, _ in pairs)
+    assume(escapes < 3)  # as many show a dialect with escapes
     quoted = ['"{}","{}"\r\n'.format(text.replace('"', '""'), label) for text, label in pairs]
     rows, (file,) = read_and_report(incoming("a.csv", "".join(['"text","label"\r\n', *quoted])))
     assert rows["text"].to_pylist() == [text for text, _ in pairs]

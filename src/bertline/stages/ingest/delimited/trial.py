@@ -91,7 +91,7 @@ class Trial:
         chance = self.escaped_others if not self.other_escapes else 0
         chance += self.escaped_breaks if not self.plain_breaks else 0
         if self.layout.dialect.quote is None:
-            chance += self.paired
+            chance += self.paired if not self.other_escapes else 0
             return self.nulls + (chance if chance >= REPEATED or self.nulls else 0)
         return self.nulls + self.escaped_quotes + (chance if chance >= REPEATED else 0)
 
@@ -176,7 +176,8 @@ class Trial:
 
     def _count_escapes(self, fields: list[str], whole: str) -> None:
         dialect = self.layout.dialect
-        self.nulls += NULL in fields
+        is_text = dialect.quote is not None and f"{dialect.quote}{NULL}{dialect.quote}" in whole
+        self.nulls += NULL in fields and not is_text
         self.paired += dialect.marks(whole, "\\") > 0
         delimiter, line_break = dialect.marks(whole, dialect.delimiter), dialect.marks(whole, "\n")
         if dialect.quote is None:
