@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -109,6 +110,16 @@ def test_a_child_that_was_started_early_is_used_once_and_ended_if_it_is_not(tmp_
         (early,) = children() - before
         raise KeyError
     wait_until_ended(early.pid)
+
+
+def test_a_child_that_was_killed_before_its_request_has_failed(tmp_path: Path) -> None:
+    root = start(tmp_path / "project", one="{cmd: echo 1 > one, outs: [one]}")
+    before = children()
+    with prepared(root):
+        (early,) = children() - before
+        early.kill()
+        wait_until_ended(early.pid)
+        assert reproduce(root, Request()) == ([], {}, -signal.SIGKILL)
 
 
 def test_a_child_that_is_stopped_leaves_no_stage_and_no_lock(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -167,7 +167,7 @@ def reproducing(root: Path, request: Request) -> Iterator[Reproduction]:
     process, marker = _ready.pop(root)
     try:
         assert process.stdin is not None
-        with process.stdin as order:
+        with suppress(BrokenPipeError), process.stdin as order:  # it was killed: its end is its answer
             order.write(json.dumps(asdict(request)).encode() + b"\n")
         yield Reproduction(process, marker)
         process.wait()
