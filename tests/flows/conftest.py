@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
 
 from tests.support.inbox import mailbox, webhook  # noqa: F401 - fixtures
@@ -25,6 +26,13 @@ def server(server_environment: dict[str, str]) -> Iterator[None]:
     }
     with temporary_settings(settings):
         yield
+
+
+@pytest.fixture(scope="session")
+def client(server: None) -> Iterator[SyncPrefectClient]:
+    """A client of that server."""
+    with get_client(sync_client=True) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow, tags
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.states import Running
@@ -25,12 +25,6 @@ WITHIN = timedelta(seconds=10)
 
 @flow
 def retraining() -> None: ...
-
-
-@pytest.fixture
-def client(server: None) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
 
 
 @pytest.fixture

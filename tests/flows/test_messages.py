@@ -12,7 +12,7 @@ from prefect import State, flow, tags
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Completed, Failed, Scheduled
 from pydantic import SecretStr
 
@@ -32,12 +32,6 @@ ENDS = {
     "a retraining failed": Failed(message="finetune failed"),
 }
 Tell = Callable[..., None]
-
-
-@pytest.fixture
-def client(server: None) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
 
 
 @pytest.fixture

@@ -237,7 +237,7 @@ def test_an_ablation_that_was_killed_goes_on_and_ends_what_it_had_left_running(p
         time.sleep(0.05)
     process.kill()
     process.wait()
-    left, _ = json.loads((project / ".bertline/ablation/running.json").read_text())
+    left = json.loads((project / ".bertline/ablation/running.json").read_text())["pid"]
     assert is_running(left)
     wait.unlink()
     again = ablate(project, "--techniques", "cosine", "--seeds", "1")

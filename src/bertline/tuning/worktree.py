@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -27,7 +26,7 @@ from bertline.params.tokenize import Params as Tokenize
 from bertline.project.dvc import explain, stages_between
 from bertline.project.experiments import commit_experiment
 from bertline.project.git import git
-from bertline.project.processes import end_group
+from bertline.project.processes import end_group, identity, is_alive
 from bertline.project.reproducible import changed_by_runs, require_saveable
 from bertline.project.reproduction import COMPLETED, Request, reproducing
 from bertline.project.run_lock import only_run
@@ -169,11 +168,10 @@ def _check_out(checkout: Path, stage: str, *, cache_of: Path) -> None:
 
 def _end_orphan(folder: Path) -> None:
     """End the training that was left running there by a command that was killed."""
-    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        pid, born = json.loads((folder / _RUNNING).read_text("utf-8"))
-        process = psutil.Process(pid)
-        if process.create_time() == born and process.status() != psutil.STATUS_ZOMBIE:
-            end_group(pid)
+    with suppress(FileNotFoundError, ValueError, LookupError, TypeError):  # none, or damaged
+        left = json.loads((folder / _RUNNING).read_text("utf-8"))
+        if is_alive(left):
+            end_group(left["pid"])
 
 
 def _reproduce(root: Path, log: Path, *stages: str, single_item: bool) -> bool:
@@ -189,8 +187,7 @@ def _reproduce(root: Path, log: Path, *stages: str, single_item: bool) -> bool:
     lines: deque[str] = deque(maxlen=50)
     request = Request(stages, single_item=single_item, environment=code)
     with log.open("a", encoding="utf-8", buffering=1) as file, reproducing(root, request) as run:
-        running = json.dumps([run.process.pid, psutil.Process(run.process.pid).create_time()])
-        log.with_name(_RUNNING).write_text(running, "utf-8")
+        log.with_name(_RUNNING).write_text(json.dumps(identity(run.process.pid)), "utf-8")
         for event in run.events():
             if isinstance(event, str):
                 lines.append(event)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import DeploymentEventTrigger, emit_event
@@ -29,12 +29,6 @@ def judged(root: Path, seconds_ago: int) -> None:
     """Let a run have come to a verdict so many seconds ago."""
     (root / LOG).parent.mkdir(exist_ok=True)
     (root / LOG).write_text(f'{{"at": {int(time.time()) - seconds_ago}, "verdict": "keep"}}\n')
-
-
-@pytest.fixture(scope="module")
-def client(server: None) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
@@ -61,12 +61,6 @@ STEPS: dict[str, Callable[[Path], None]] = {
 @pytest.fixture(scope="module")
 def root(reproduced_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copytree(reproduced_template, tmp_path_factory.mktemp("ends") / "project")
-
-
-@pytest.fixture(scope="module")
-def client(server: None) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
