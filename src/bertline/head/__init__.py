@@ -1,0 +1,1 @@
+"""What stands around the last linear layer: temperature, states, out-of-scope scores."""

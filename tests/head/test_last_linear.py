@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from bertline.head.last_linear import find_last_linear, keeping_states, scale_logits
+from tests.support.architectures import SIZES, build
+
+IDS = torch.tensor([[1, 7, 9, 2], [1, 8, 2, 0]])
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_the_last_linear_layer_makes_the_logits_from_the_states(kind: str) -> None:
+    model = build(kind).eval()
+    linear = find_last_linear(model)
+    assert linear is not None
+    linear.requires_grad_(False)
+    with keeping_states(linear) as states, torch.inference_mode():
+        logits_SC = model(IDS, attention_mask=(IDS > 0).long()).logits
+        states_SH = states.take()
+    assert states_SH.shape == (2, linear.in_features)
+    torch.testing.assert_close(torch.nn.functional.linear(states_SH, linear.weight, linear.bias), logits_SC)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_scaling_the_last_layer_scales_the_logits(kind: str) -> None:
+    model = build(kind).eval()
+    linear = find_last_linear(model)
+    assert linear is not None
+    with torch.inference_mode():
+        before_SC = model(IDS).logits
+    scale_logits(linear, torch.tensor([0.5, 2.0, 3.0]))
+    with torch.inference_mode():
+        torch.testing.assert_close(model(IDS).logits, before_SC * torch.tensor([0.5, 2.0, 3.0]))
+
+
+def test_to_find_the_layer_changes_no_mode_and_no_random_state() -> None:
+    model = build("bert").train()
+    state = torch.get_rng_state()
+    find_last_linear(model)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
