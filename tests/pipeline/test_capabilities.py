@@ -1,4 +1,4 @@
-"""What else can be learnt from the same map: several labels a row, long texts, a vocabulary of one's own."""
+"""What else can be learnt from the same map: several labels a row, rows out of scope, long texts and more."""
 
 import json
 import random
@@ -54,6 +54,29 @@ def test_rows_with_several_labels_are_learnt_judged_promoted_and_served(project:
     predict = run(project, "bertline", "predict", "the cat is red", "where is my")
     assert predict.returncode == 0, predict.stderr
     assert [line.split("\t")[2] for line in predict.stdout.splitlines()] == ["the cat is red", "where is my"]
+
+
+def test_rows_out_of_scope_are_learnt_by_no_model_and_reported_apart(project: Path, run: Run) -> None:
+    others = [(text, "other") for text, _ in make_texts(460)[400:]]
+    change(
+        project,
+        [*make_texts(400), *others],
+        ingest={"source": "data/incoming/rows.csv", "label_map": {"other": "__out_of_scope__"}},
+        validate={"labels": [*TOPICS]},
+        finetune={"epochs": 2},
+    )
+    done = run(project, "dvc", "repro", "evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = pq.read_table(project / "data/splits/test.parquet", columns=["id", "label"]).to_pylist()
+    metrics = json.loads((project / "reports/evaluation/metrics.json").read_text())
+    for file, inside in (("out_of_scope", False), ("candidate", True), ("baseline", True)):
+        found = pq.read_table(project / f"data/predictions/{file}.parquet")["id"].to_pylist()
+        assert found == [row["id"] for row in tested if (row["label"] in TOPICS) is inside]
+        assert len(found) == (metrics if inside else metrics["out_of_scope"])["rows"] > 5
+    manifest = json.loads((project / "data/tokens/tokens.json").read_text())
+    learnt = json.loads((project / "models/candidate/config.json").read_text())["label2id"]
+    fitted = json.loads((project / "models/baseline/baseline.json").read_text())["labels"]
+    assert manifest["classes"] == sorted(learnt) == fitted == sorted(TOPICS)
 
 
 def test_long_texts_are_read_in_windows_from_tokens_to_serving(project: Path, run: Run) -> None:

@@ -11,7 +11,7 @@ from bertline.models import bert
 from bertline.params.evaluate import Params
 from bertline.promotion import compare as scoring
 from bertline.rows.io import write_rows
-from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL, LabelSpace
+from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL, LabelSpace
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from tests.support.params import section
@@ -67,6 +67,14 @@ def test_a_label_the_champion_does_not_know_counts_against_it(
     found = _score(Spam, ["ham", "spam", "eggs", "eggs"], tmp_path, monkeypatch)
     assert found.classes == ("eggs", "ham", "spam")
     assert found.right.tolist() == [True, True, False, False]
+
+
+def test_rows_out_of_scope_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = add_ids(make_rows(["one", "two", "spam"], ["ham", OUT_OF_SCOPE, "spam"]))
+    write_rows(rows, tmp_path / "test.parquet")
+    monkeypatch.setattr(bert, "Classifier", Spam)
+    found = scoring.predict_test_rows(tmp_path / "model", tmp_path / "test.parquet", PARAMS)
+    assert (found.ids, found.classes) == ([rows["id"][0].as_py(), rows["id"][2].as_py()], ("ham", "spam"))
 
 
 @pytest.mark.parametrize("labels", [("False", "True"), ("0.0", "1.0")])

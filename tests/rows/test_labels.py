@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL, LabelSpace, class_name
+from bertline.rows.labels import (
+    MULTI_LABEL,
+    OUT_OF_SCOPE,
+    SINGLE_LABEL,
+    LabelSpace,
+    class_name,
+    in_scope,
+    out_of_scope,
+)
 from bertline.rows.schema import make_rows
 
 
@@ -96,3 +104,17 @@ def test_a_row_is_allowed_where_all_of_its_classes_are() -> None:
 def test_no_class_is_a_label_only_where_a_row_may_have_several() -> None:
     assert MULTI_LABEL.allows("", ["ham"])
     assert not SINGLE_LABEL.allows("", ["ham"])
+
+
+def test_a_row_out_of_scope_has_no_class() -> None:
+    for space in (SINGLE_LABEL, MULTI_LABEL):
+        rows = make_rows(["a", "b", "c"], ["ham", OUT_OF_SCOPE, None])
+        assert space.count(rows) == {"ham": 1}
+        assert space.allows(OUT_OF_SCOPE, ["ham"])
+        assert not space.allows("eggs", ["ham"])
+
+
+def test_each_row_is_in_scope_or_out_of_it_in_its_order() -> None:
+    rows = make_rows(["a", "b", "c", "d", "e"], ["ham", OUT_OF_SCOPE, None, "", OUT_OF_SCOPE])
+    assert in_scope(rows)["text"].to_pylist() == ["a", "c", "d"]
+    assert out_of_scope(rows)["text"].to_pylist() == ["b", "e"]

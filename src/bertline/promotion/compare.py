@@ -17,17 +17,18 @@ from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
 from bertline.registry.versions import CHAMPION, Version
 from bertline.rows.io import read_label_space, read_rows
+from bertline.rows.labels import in_scope
 
 
 def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:
-    """Return the predictions of the model folder `model` for the table `rows`.
+    """Return the predictions of the model folder `model` for the rows in scope of the table `rows`.
 
     Raises:
         ValueError: one of them cannot be read.
     """
     from bertline.models.bert import Classifier  # six seconds of a core, and the first model needs none
 
-    table = read_rows(rows)
+    table = in_scope(read_rows(rows))
     classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)
     return predict(classifier, table, read_label_space(rows), unknown_labels="count_as_wrong")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bertline.rows.labels import SINGLE_LABEL, LabelSpace
+from bertline.rows.labels import SINGLE_LABEL, LabelSpace, in_scope
 from bertline.rows.schema import CHUNK, ROW_SCHEMA
 
 
@@ -33,6 +33,18 @@ def read_chunks(
         _check(file.schema_arrow, schema, path)
         for batch in file.iter_batches(CHUNK, columns=columns):
             yield pa.Table.from_batches([batch])
+
+
+def read_chunks_in_scope(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield `columns` of the rows of a file that are in scope, in order, and no empty table.
+
+    Raises:
+        ValueError: as in `read_chunks`.
+    """
+    for chunk in read_chunks(path, columns=[*dict.fromkeys([*columns, "label"])]):
+        rows = in_scope(chunk).select(columns)
+        if len(rows):
+            yield rows
 
 
 def read_rows(path: Path, schema: pa.Schema = ROW_SCHEMA) -> pa.Table:

@@ -15,6 +15,13 @@ from bertline.rows.text_key import INVISIBLE
 
 LABEL_SEPARATOR = "\x1f"
 
+OUT_OF_SCOPE = "__out_of_scope__"
+"""The label of a row that belongs to no class and that a model should not answer. It is no class itself.
+
+Such a row has no other label. With several labels a row, it is not "", which says that the row is in scope
+and that none of the classes applies.
+"""
+
 _BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 _SCIENTIFIC = re.compile(r"-?\d\.\d+[eE][+-]?\d{1,3}", re.ASCII)
 _WHOLE = re.compile(r"(-?)(0|[1-9]\d*)(?:\.0+)?", re.ASCII)
@@ -79,26 +86,29 @@ class LabelSpace:
         return replace(self, classes=tuple(sorted(classes)))
 
     def with_classes_of(self, labels: Iterable[str]) -> "LabelSpace":
-        """Return the same space with the classes of rows, sorted, by their `labels`."""
+        """Return the same space with the classes of rows in scope, sorted, by their `labels`."""
         return self.with_classes({each for label in labels for each in self.split(label)})
 
     def split(self, label: str) -> list[str]:
-        """Return the classes of a row by its `label`."""
+        """Return the classes of a row in scope by its `label`; `OUT_OF_SCOPE` is returned as it is."""
         if not self.multi_label:
             return [label]
         return label.split(LABEL_SEPARATOR) if label else []
 
     def allows(self, label: str, classes: Collection[str]) -> bool:
-        """Return whether all classes of a row, by its `label`, are among `classes`."""
-        return all(each in classes for each in self.split(label))
+        """Return whether all classes of a row, by its `label`, are among `classes`, or it is out of scope."""
+        return label == OUT_OF_SCOPE or all(each in classes for each in self.split(label))
 
     def join(self, names: Iterable[str]) -> str:
         """Return the label of a row by its classes, which are sorted; it is what `split` takes apart."""
         return LABEL_SEPARATOR.join(names)
 
     def count(self, rows: pa.Table) -> Counter[str]:
-        """Return how many rows have each class; a row with several classes counts for each of them."""
-        labels = pc.drop_null(rows["label"])
+        """Return how many rows have each class; a row with several classes counts for each of them.
+
+        Rows out of scope count for none.
+        """
+        labels = pc.drop_null(in_scope(rows)["label"])
         if self.multi_label:
             labels = pc.list_flatten(
                 pc.split_pattern(pc.filter(labels, pc.not_equal(labels, "")), LABEL_SEPARATOR)
@@ -134,6 +144,24 @@ class LabelSpace:
         if not self.multi_label:
             return list(names[targets])
         return [self.join(names[row]) for row in targets.astype(bool)]
+
+
+def in_scope(rows: pa.Table) -> pa.Table:
+    """Return the rows that are not labelled `OUT_OF_SCOPE`, in the same order: all that a class may be about.
+
+    A row without a label is among them.
+    """
+    return rows.filter(pc.invert(is_out_of_scope(rows)))
+
+
+def out_of_scope(rows: pa.Table) -> pa.Table:
+    """Return the rows that are labelled `OUT_OF_SCOPE`, in the same order."""
+    return rows.filter(is_out_of_scope(rows))
+
+
+def is_out_of_scope(rows: pa.Table) -> pa.ChunkedArray:
+    """Return whether each row is labelled `OUT_OF_SCOPE`, never null."""
+    return pc.fill_null(pc.equal(rows["label"], OUT_OF_SCOPE), False)
 
 
 SINGLE_LABEL = LabelSpace()

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bertline.metrics.predictions import read_predictions
 from bertline.models.tfidf import load_baseline
 from bertline.rows.io import read_rows, write_rows
-from bertline.rows.labels import MULTI_LABEL, LabelSpace
+from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, LabelSpace
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from bertline.stages.baseline import stage
@@ -60,6 +61,21 @@ def test_sentence_pairs_are_learned_from_both_texts(splits: Path, tmp_path: Path
     baseline(splits=splits, model=tmp_path / "model", out_of_fold=tmp_path / "out_of_fold")
     pairs = [("same", "cat"), ("same", "dog")]
     assert load_baseline(tmp_path / "model").probabilities(pairs).argmax(axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_rows_out_of_scope_change_no_byte(
+    exact: bool, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if not exact:
+        monkeypatch.setattr(stage, "EXACT", 0)
+    baseline(splits=splits, model=tmp_path / "without", out_of_fold=tmp_path / "without")
+    rows = read_rows(splits / "train.parquet").replace_schema_metadata(None)
+    outside = add_ids(make_rows(["why 1", "when 1"], [OUT_OF_SCOPE] * 2))
+    write_rows(pa.concat_tables([outside.slice(1), rows, outside.slice(0, 1)]), splits / "train.parquet")
+    baseline(splits=splits, model=tmp_path / "with", out_of_fold=tmp_path / "with")
+    for file in ("baseline.json", "baseline.safetensors", "train.parquet"):
+        assert (tmp_path / "with" / file).read_bytes() == (tmp_path / "without" / file).read_bytes()
 
 
 def test_a_missing_split_is_an_error(splits: Path, tmp_path: Path):

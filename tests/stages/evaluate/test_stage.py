@@ -138,6 +138,25 @@ def test_a_class_with_few_test_rows_is_named_in_output_and_page(
     assert "rests on" not in capsys.readouterr().out
 
 
+def test_rows_out_of_scope_are_counted_apart_in_file_page_and_output(
+    model: Baseline, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = _rows(90)
+    found = predict(model, rows)
+    issues = list_label_issues({"test": (found, rows)})
+    folder = tmp_path / "report"
+    write_report(
+        PARAMS, rows, found, found, issues, out_of_scope={"rows": 7}, training=training, report=folder
+    )
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["rows"], metrics["out_of_scope"]) == (90, {"rows": 7})
+    assert "7 more test rows are out of scope" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "\n7 more test rows are out of scope" in capsys.readouterr().out
+    _report(model, training, tmp_path / "none")
+    assert "out_of_scope" not in json.loads((tmp_path / "none/metrics.json").read_text(encoding="utf-8"))
+    assert "out of scope" not in (tmp_path / "none/report.html").read_text(encoding="utf-8")
+
+
 def test_confusion_has_one_line_per_row(model: Baseline, training: Path, tmp_path: Path):
     candidate = _report(model, training, tmp_path / "report")
     table = pyarrow.csv.read_csv(tmp_path / "report" / "confusion.csv")

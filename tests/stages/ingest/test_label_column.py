@@ -1,5 +1,6 @@
 import pytest
 
+from bertline.rows.labels import OUT_OF_SCOPE
 from bertline.stages.ingest.label_column import LabelColumn, Unreadable
 from tests.support.ingesting import ingest_params
 
@@ -42,6 +43,20 @@ def test_with_several_labels_a_row_a_blank_one_is_missing(value: object) -> None
 @pytest.mark.parametrize("value", [[], "[]", "set()"])
 def test_with_several_labels_a_row_an_empty_list_says_that_none_applies(value: object) -> None:
     assert labels(label_separator=";").read(value) == ""
+
+
+@pytest.mark.parametrize("separator", [None, ";"])
+def test_a_row_may_be_out_of_scope_by_its_label_or_by_the_map(separator: str | None) -> None:
+    column = labels(label_map={"other": OUT_OF_SCOPE}, label_separator=separator)
+    assert [column.read(value) for value in (f" {OUT_OF_SCOPE} ", "other")] == [OUT_OF_SCOPE] * 2
+
+
+@pytest.mark.parametrize("value", ["x; other", ["x", "other"], '["other", "x"]'])
+def test_a_row_out_of_scope_that_has_a_class_too_is_a_fault(value: object) -> None:
+    read = labels(label_map={"other": OUT_OF_SCOPE}, label_separator=";").read(value)
+    assert isinstance(read, Unreadable)
+    assert read.value == f"{OUT_OF_SCOPE}, x"
+    assert "stands alone" in read.reason
 
 
 def test_a_list_needs_a_separator() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bertline.rows.io import write_rows
+from bertline.rows.labels import OUT_OF_SCOPE
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids, content_key
 from bertline.stages.ingest.samples import read_sample
@@ -24,9 +25,9 @@ def twins(tmp_path, monkeypatch):
     """Find the twins among texts (or columns) on these sides; a list of (row, twin, similarity)."""
     monkeypatch.chdir(tmp_path)
 
-    def twins(texts, sides, threshold=0.8, **columns):
+    def twins(texts, sides, threshold=0.8, labels="x", **columns):
         path = tmp_path / "rows.parquet"
-        write_rows(add_ids(make_rows(texts, "x", **columns)), path)
+        write_rows(add_ids(make_rows(texts, labels, **columns)), path)
         found = find_twins(path, np.array(sides, np.uint8), threshold).to_pylist()
         return [(each["row"], each["twin"], pytest.approx(each["similarity"])) for each in found]
 
@@ -142,3 +143,20 @@ def test_the_bands_of_a_text_do_not_depend_on_its_neighbours():
     texts = ["one text", "b", "another text", "日本語のテキスト", "x" * 5000]
     together = hash_bands(texts, 5)
     assert all((hash_bands([text], 5) == own).all() for text, own in zip(texts, together, strict=True))
+
+
+def test_a_row_in_scope_and_one_out_of_scope_are_no_pair(twins):
+    text = "where can I find the nearest open pharmacy"
+    texts = [f"{text} {letter}" for letter in "abcd"]
+    sides = [0, 0, 1, 2]
+    assert twins(texts[1:3], sides[1:3], labels=["x", OUT_OF_SCOPE]) == []
+    assert twins(texts[1:3], sides[1:3], labels=[OUT_OF_SCOPE, "x"]) == []
+    found = twins(texts, sides, labels=["x", OUT_OF_SCOPE, "x", OUT_OF_SCOPE])
+    assert [(row, twin) for row, twin, _ in found] == [(0, 2), (1, 3)]
+
+
+def test_many_rows_out_of_scope_hide_no_pair_in_scope(twins):
+    text = "where can I find the nearest open pharmacy"
+    texts = [f"{text} {letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    labels = ["x", *[OUT_OF_SCOPE] * 24, "x"]
+    assert [(row, twin) for row, twin, _ in twins(texts, [0, *[2] * 25], labels=labels)] == [(0, 25)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertline.rows.io import read_label_space, read_rows, write_rows
-from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL
+from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from bertline.stages.ingest.samples import read_sample
@@ -110,6 +110,31 @@ def test_the_labels_of_a_multi_label_target_are_counted_one_by_one(set_params):
         "b": 100,
     }
     assert all(read_label_space(path) == MULTI_LABEL for path in PATHS["out"].iterdir())
+
+
+@pytest.mark.parametrize("knobs", [{}, {"folds": 4, "fold": 1}])
+def test_rows_out_of_scope_are_dealt_like_others_and_move_none_of_these(knobs, set_params, capsys):
+    set_params("split", **knobs)
+    texts = unlike(500)
+    labels = ["x", "y"] * 200
+    write(texts[:400], labels)
+    without, _ = run()
+    write(texts, [*labels, *[OUT_OF_SCOPE] * 100])
+    sides, _ = run()
+    outside = {name: [row for row in sides[name] if row["label"] == OUT_OF_SCOPE] for name in SIDES}
+    assert all(outside.values())
+    for name in SIDES:
+        assert [row for row in sides[name] if row not in outside[name]] == without[name]
+    assert summary()["out_of_scope"] == {name: len(rows) for name, rows in outside.items()}
+    assert list(summary()["classes"]) == ["x", "y"]
+    assert f"out of scope: train {len(outside['train'])}, validation " in capsys.readouterr().out
+    assert "Out of scope, in no class" in (PATHS["report"] / "index.html").read_text()
+
+
+def test_rows_out_of_scope_need_no_row_on_each_side(set_params):
+    write([*unlike(200), "lonely"], [*["x", "y"] * 100, OUT_OF_SCOPE])
+    run()
+    assert sum(summary()["out_of_scope"].values()) == 1
 
 
 # Leaks

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bertline.rows.io import write_rows
-from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL
+from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from bertline.stages.tokenize.stage import SPLITS, tokenize
@@ -295,9 +295,27 @@ def test_a_data_stage_starts_without_torch_and_transformers(stage):
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("vocabulary", [None, 120])
+def test_rows_out_of_scope_change_no_byte(vocabulary, project, set_params, tiny_encoder):
+    set_params("tokenize", weights=str(tiny_encoder), vocabulary=vocabulary, **CUT)
+    tokenize(**PATHS)
+    without = digests()
+    outside = [(f"{word} is something else", OUT_OF_SCOPE) for word in ("why", "when", "who", "whose")]
+    write([*project[:150], *outside])
+    write([*project[150:200], *outside], "validation")
+    shutil.rmtree("data/tokens")
+    tokenize(**PATHS)
+    assert digests() == without
+
+
+def test_a_split_with_rows_out_of_scope_alone_is_refused(project, run_stage):
+    write([("why", OUT_OF_SCOPE)], "validation")
+    assert "data/splits/validation.parquet has no rows of any class; add rows, or change" in fails(run_stage)
+
+
 def test_an_empty_split_is_refused(project, run_stage):
     write([], "validation")
-    assert "data/splits/validation.parquet has no rows; add rows, or change" in fails(run_stage)
+    assert "data/splits/validation.parquet has no rows of any class; add rows, or change" in fails(run_stage)
 
 
 def test_a_missing_split_names_the_command_that_makes_it(project, run_stage):

@@ -52,6 +52,7 @@ def verdict(*, passed: bool = False, label: str = "<b>spam</b>") -> ValidationRe
         rows_kept=1221,
         rows_quarantined=7,
         rows_released=2,
+        rows_out_of_scope=0,
         reviews_of_no_row=0,
         expectations=[
             outcome("text_length", "row", 7, "1 to 5 characters", passed=False),
@@ -101,6 +102,12 @@ def test_the_page_accounts_for_every_line_that_was_read() -> None:
 def test_the_page_says_how_each_file_was_read() -> None:
     page = render(verdict(), INGESTED)
     assert all(text in page for text in ("data/incoming/w30.csv", "cp1252", "Quotes repaired"))
+
+
+def test_the_page_counts_rows_out_of_scope_apart_where_there_are_any() -> None:
+    assert "out of scope" not in render(verdict(), INGESTED)
+    page = render(replace(verdict(), rows_out_of_scope=12), INGESTED)
+    assert "12 of them out of scope" in page
 
 
 def test_a_label_is_text_not_markup() -> None:

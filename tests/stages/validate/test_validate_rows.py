@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertline.rows import schema as rows_module
-from bertline.rows.labels import LABEL_SEPARATOR, MULTI_LABEL, SINGLE_LABEL
+from bertline.rows.labels import LABEL_SEPARATOR, MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL
 from bertline.rows.schema import ROW_SCHEMA
 from bertline.stages.validate.checks import build_suite
 from bertline.stages.validate.custom_checks import read_expectations
@@ -101,6 +101,54 @@ def test_each_of_several_labels_is_judged_and_counted_and_none_is_fine():
     assert judged.quarantined["rule"].to_pylist() == ["label_known", "label_not_blank"]
     assert judged.outcomes["rows_per_class"].observed == {"ham": 3, "spam": 3}
     assert judged.outcomes["labels"].observed == 2
+
+
+@pytest.mark.parametrize("labels", [None, ["ham", "spam"], ["ham", "spam", OUT_OF_SCOPE]])
+@pytest.mark.parametrize("space", [SINGLE_LABEL, MULTI_LABEL])
+def test_a_row_out_of_scope_is_kept_and_is_counted_in_no_class(space, labels):
+    table = rows(*GOOD, ("e", OUT_OF_SCOPE))
+    verdict, kept, _ = judged = judge_rows(table, space=space, labels=labels)
+    assert verdict.passed
+    assert kept.equals(table)
+    assert (verdict.rows_kept, verdict.rows_out_of_scope) == (5, 1)
+    assert judged.outcomes["rows_per_class"].observed == {"ham": 2, "spam": 2}
+    assert [judged.outcomes[name].observed for name in ("rows_kept", "labels", "imbalance")] == [4, 2, 1]
+
+
+def test_rows_out_of_scope_are_no_drift_and_none_of_the_texts_measured():
+    measured = []
+
+    def measure(sample):
+        measured.extend(sample["text"].to_pylist())
+        return {}
+
+    old = [(f"thing {i}", ("ham", "spam")[i % 2]) for i in range(10, 50)]
+    new = [(f"thing {i}", ("ham", "spam")[i % 2]) for i in range(50, 90)]
+    other = [(f"something else {i}", OUT_OF_SCOPE) for i in range(80)]
+    batches = ["1"] * 40 + ["2"] * 120
+    table = rows(*old, *new, *other).set_column(
+        rows_module.ROW_SCHEMA.get_field_index("batch"), "batch", pa.array(batches)
+    )
+    outcomes = judge_rows(table, measure_tokens=measure).outcomes
+    assert [outcomes[f"drift_{name}"].observed for name in ("length", "labels", "vocabulary")] == [0, 0, 0]
+    assert sorted(measured) == sorted(text for text, _ in [*old, *new])
+
+
+def test_one_text_in_a_class_and_out_of_scope_is_a_conflict():
+    for labels in (None, ["ham", "spam"]):
+        quarantined = judge_rows(rows(*GOOD, ("e", "ham"), ("E", OUT_OF_SCOPE)), labels=labels).quarantined
+        assert quarantined["text"].to_pylist() == ["e", "E"]
+        assert set(quarantined["rule"].to_pylist()) == {"label_conflict"}
+
+
+@pytest.mark.parametrize("known", [[], [("a", "ham"), ("b", "ham"), ("c", "ham"), ("d", "ham")]])
+def test_fewer_than_two_classes_beside_rows_out_of_scope_stop_the_batch_with_the_next_step(known):
+    table = rows(*known, *((f"other {i}", OUT_OF_SCOPE) for i in range(6)))
+    line = failed(table)
+    assert f"labels is {len({label for _, label in known})} (allowed: at least 2); " in line
+    assert line.endswith(
+        "6 rows labelled __out_of_scope__ belong to no class; add rows of at least two classes"
+    )
 
 
 def test_both_texts_of_a_pair_are_judged():

@@ -10,6 +10,7 @@ from bertline.metrics.predictions import Predictions, write_predictions
 from bertline.models.tfidf import Baseline
 from bertline.params.baseline import Params
 from bertline.rows.io import inputs, read_rows
+from bertline.rows.labels import in_scope
 from bertline.stages.baseline.fit import EXACT, fit_baseline, predict_out_of_fold
 from bertline.stages.baseline.large import fit_large
 from bertline.stages.baseline.training_rows import TrainingRows, read_training_rows
@@ -31,7 +32,7 @@ def baseline(*, splits: Path, model: Path, out_of_fold: Path) -> None:
 
 
 def _fit_exactly(rows: TrainingRows, params: Params) -> tuple[Baseline, npt.NDArray[np.float32]]:
-    table = read_rows(rows.path)
+    table = in_scope(read_rows(rows.path))
     texts, labels, content_ids = inputs(table), table["label"].to_pylist(), table["content_id"].to_pylist()
     fitted = fit_baseline(texts, labels, params, rows.space)
     return fitted, predict_out_of_fold(texts, labels, content_ids, params, rows.space)

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 
 from bertline.metrics.classification import Targets
 from bertline.models.tfidf import READ_AT_ONCE
-from bertline.rows.io import inputs, read_chunks, read_label_space
+from bertline.rows.io import inputs, read_chunks_in_scope, read_label_space
 from bertline.rows.labels import LabelSpace
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingRows:
-    """A table of N training rows; some 200 bytes a row are in memory.
+    """The N rows in scope of a table of training rows; some 200 bytes a row are in memory.
 
     The classes of `space` are sorted, and `expected` is what it encodes the labels to. A row's fold and
     its number in [0, 1) depend on its content id alone: equal texts share both, in any order of the rows.
@@ -33,7 +33,7 @@ class TrainingRows:
     def texts(self) -> Iterator[tuple[slice, list[str | tuple[str, str]]]]:
         """Yield the inputs of all rows, `READ_AT_ONCE` at a time, and where they stand."""
         start = 0
-        for chunk in read_chunks(self.path, columns=["text", "text_pair"]):
+        for chunk in read_chunks_in_scope(self.path, ["text", "text_pair"]):
             read = inputs(chunk)
             for first in range(0, len(read), READ_AT_ONCE):
                 part = read[first : first + READ_AT_ONCE]
@@ -42,21 +42,21 @@ class TrainingRows:
 
 
 def read_training_rows(path: Path, folds: int) -> TrainingRows:
-    """Read the table of rows at `path`; each row belongs to one of `folds` folds.
+    """Read the rows in scope of the table at `path`; each row belongs to one of `folds` folds.
 
     Raises:
         ValueError: the file cannot be read, or its rows have fewer than two different labels.
     """
     space = read_label_space(path)
     found: set[str] = set()
-    for chunk in read_chunks(path, columns=["label"]):
+    for chunk in read_chunks_in_scope(path, ["label"]):
         found.update(space.count(chunk))
     space = space.with_classes(found)
     require_two(space.classes)
     ids: list[str] = []
     columns: dict[str, list[np.ndarray]] = {"expected": [], "fold": [], "draw": []}
     characters = 0
-    for chunk in read_chunks(path, columns=["id", "content_id", "text", "text_pair", "label"]):
+    for chunk in read_chunks_in_scope(path, ["id", "content_id", "text", "text_pair", "label"]):
         ids += chunk["id"].to_pylist()
         keys = chunk["content_id"].to_pylist()
         columns["fold"].append(folds_of(keys, folds))

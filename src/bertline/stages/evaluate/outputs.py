@@ -1,8 +1,9 @@
 """The files of `evaluate`: numbers, tables, pictures and the page, and the lines that it prints."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,12 +31,18 @@ def write_report(
     *,
     training: Path,
     report: Path,
+    out_of_scope: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the numbers, the tables, evaluation.png and report.html to `report`."""
+    """Write the numbers, the tables, evaluation.png and report.html to `report`.
+
+    `out_of_scope` are the numbers about the test rows that no class is right for, if there are any.
+    """
     curves = read_curves(training)
     metrics = summarize(
         candidate, baseline, resamples=params.resamples, confidence=params.confidence, seed=params.seed
     )
+    if out_of_scope:
+        metrics["out_of_scope"] = dict(out_of_scope)
     png = draw(candidate, baseline, metrics, curves)
     page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
     report.mkdir(parents=True, exist_ok=True)
@@ -48,6 +55,8 @@ def write_report(
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
     print(table(metrics))
+    if out_of_scope:
+        print(f"{out_of_scope['rows']:,} more test rows are out of scope, so these numbers do not count them")
     counts = (f"{issues.found[side]:,} of {rows:,} {side} rows" for side, rows in issues.rows.items())
     print(f"labels that look wrong: {', '.join(counts)}; see {report / 'label_issues.csv'}")
 

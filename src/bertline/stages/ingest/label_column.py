@@ -3,6 +3,7 @@
 - A class has the name that `rows.labels.class_name` gives it, or that `ingest.label_map` renames it to.
 - A blank label is a missing one in every kind of file: "" with one label a row, null with several.
 - With several labels a row, an empty list (`[]`) says that no label applies: "".
+- `OUT_OF_SCOPE` is read like another label, but it is a fault beside others on a row.
 """
 
 from collections.abc import Iterable
@@ -10,12 +11,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from bertline.params.ingest import Params
-from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL, class_name
+from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL, class_name
 from bertline.stages.ingest.label_lists import is_list, is_piece_of_list, read_list
 from bertline.stages.ingest.values import as_text
 
 NEEDS_SEPARATOR = "is a list; set ingest.label_separator to have several labels a row"
 CUT_LIST = "is written like a list but is none; write it as JSON, or without brackets and quotes"
+NOT_ALONE = f"has {OUT_OF_SCOPE} beside other labels; it says that no class is right, so it stands alone"
 
 
 class Unreadable(NamedTuple):
@@ -78,12 +80,15 @@ class LabelColumn:
             return Unreadable(CUT_LIST, text)
         return self._join(parts)
 
-    def _join(self, values: Iterable[str | None]) -> str | None:
+    def _join(self, values: Iterable[str | None]) -> str | Unreadable | None:
         """Return the distinct labels, sorted; "" for an empty list, None where each value is missing."""
         names = [class_name(value or "") for value in values]
         if names and not any(names):
             return None
-        return self.space.join(sorted({self._rename(name) for name in names if name}))
+        distinct = sorted({self._rename(name) for name in names if name})
+        if OUT_OF_SCOPE in distinct and len(distinct) > 1:
+            return Unreadable(NOT_ALONE, ", ".join(distinct))
+        return self.space.join(distinct)
 
     def _rename(self, name: str) -> str:
         if name in self._renamed:

@@ -135,7 +135,7 @@ def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
     """Turn what `LabelSpace.count` found on each of `SIDES` into `{label: {side: rows}}`, labels sorted.
 
     Raises:
-        ValueError: a label has no row on one of the sides.
+        ValueError: a class has no row on one of the sides.
     """
     labels = sorted(set().union(*counts.values()))
     classes = {label: {name: counts[name].get(label, 0) for name in SIDES} for label in labels}

@@ -8,6 +8,9 @@ probability 1 - (1 - s^r)^(P/r). `rows_per_band` takes the longest bands that fi
 at 0.8, 12 bands of 5 find 99.2 %, and 99.998 % at 0.9, but only 12 % of the pairs at 0.4. Every candidate is
 then measured exactly, so no row is removed by chance.
 
+A row in scope and one out of scope (`OUT_OF_SCOPE`) are no pair. No model is trained on the second, so it is
+no leak, and to remove the first would cost a training row and spare the model its hardest rows out of scope.
+
 Guarantees a cost linear in the rows: from a bucket of equal bands, a row is compared with `WITNESSES` rows
 of each later side. Does not guarantee to find every pair: see above; and in a crowded bucket it compares a
 sample, another one in each band. Among 4,000 letters that share all but five words, 83 % of the rows with a
@@ -27,6 +30,7 @@ import rensa
 
 from bertline.rows.duckdb_query import connect, scratch_folder, select
 from bertline.rows.io import read_chunks
+from bertline.rows.labels import is_out_of_scope
 from bertline.rows.schema import ROW_SCHEMA
 from bertline.rows.text_key import PAIR_SEPARATOR, content_key
 from bertline.stages.split.assign import SIDES
@@ -112,14 +116,19 @@ def rows_per_band(threshold: float) -> int:
 
 
 def write_bands(path: Path, sides: npt.NDArray[np.uint8], rows: int, bands_path: Path) -> int:
-    """Write the band hashes of each row of the file `path`, and its side; return the number of bands."""
+    """Write the band hashes of each row of the file `path`, its side and whether it is out of scope.
+
+    Returns the number of bands.
+    """
     bands = PERMUTATIONS // rows
-    schema = pa.schema({"side": pa.uint8()} | {f"band{each}": pa.uint64() for each in range(bands)})
+    hashed = {f"band{each}": pa.uint64() for each in range(bands)}
+    schema = pa.schema({"side": pa.uint8(), "outside": pa.bool_()} | hashed)
     start = 0
     with pq.ParquetWriter(bands_path, schema, compression="none", use_dictionary=False) as writer:
-        for chunk in read_chunks(path, columns=["text", "text_pair"]):
+        for chunk in read_chunks(path, columns=["text", "text_pair", "label"]):
             hashes = np.concatenate([hash_bands(keys, rows) for keys in _portions(_keys(chunk))])
-            columns = [sides[start : start + len(chunk)], *np.ascontiguousarray(hashes.T)]
+            places = sides[start : start + len(chunk)]
+            columns = [places, is_out_of_scope(chunk), *np.ascontiguousarray(hashes.T)]
             writer.write_table(pa.table(columns, schema=schema))
             start += len(chunk)
     assert start == len(sides)
@@ -177,18 +186,19 @@ def _portions(keys: list[str]) -> Iterator[list[str]]:
 
 
 def _write_candidates(bands_path: Path, bands: int, path: Path) -> None:
-    """Write the pairs of rows that share a band and lie on different sides."""
+    """Write the pairs of rows that share a band and lie on different sides, both in scope or both out."""
     joins = " UNION ALL ".join(
         # In each band the witnesses are others: rows in an order that a prime and a power of 48271 shuffle.
         f"""
         SELECT rows.file_row_number AS row, unnest(witnesses.twins) AS twin
         FROM read_parquet($bands, file_row_number=true) AS rows
         JOIN (
-            SELECT band{each} AS band, side, arg_min(
+            SELECT band{each} AS band, side, outside, arg_min(
                 file_row_number, file_row_number * {pow(48271, each + 1, 2**31 - 1)} % 2147483647, {WITNESSES}
             ) AS twins
             FROM read_parquet($bands, file_row_number=true) WHERE side > 0 GROUP BY ALL
-        ) AS witnesses ON rows.band{each} = witnesses.band AND rows.side < witnesses.side
+        ) AS witnesses ON rows.band{each} = witnesses.band AND rows.outside = witnesses.outside
+            AND rows.side < witnesses.side
         """  # noqa: S608  no text from outside
         for each in range(bands)
     )

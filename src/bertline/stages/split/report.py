@@ -64,9 +64,11 @@ def summarize(
     official: Collection[str],
     written: Mapping[str, int],
     classes: Mapping[str, Mapping[str, int]],
+    out_of_scope: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the numbers of the report; `written` counts the rows of each of `SIDES`, and the removed ones.
 
+    `classes` counts those of each class, and `out_of_scope` those that have none, which `written` counts too.
     `by` is what the split of the rows without an official side depends on; `official` names the sides that
     the source has split off itself.
     """
@@ -83,6 +85,7 @@ def summarize(
         "official": sorted(official),
         "params": {name: getattr(params, name) for name in [*fields, "near_duplicates"]},
         "classes": classes,
+        "out_of_scope": out_of_scope,
     }
 
 

@@ -18,7 +18,7 @@ from bertline.core.params_loading import load_params
 from bertline.params.split import Params
 from bertline.rows.duckdb_query import connect, scratch_folder, select
 from bertline.rows.io import read_chunks, read_label_space, write_rows
-from bertline.rows.labels import LabelSpace
+from bertline.rows.labels import LabelSpace, out_of_scope
 from bertline.stages.split.assign import SIDES, count_classes, deal, official_sides
 from bertline.stages.split.near_duplicates import SET_ASIDE, TWINS, find_twins, with_twins
 from bertline.stages.split.report import summarize, worst_pairs, write_report
@@ -39,10 +39,14 @@ def split(*, rows: Path, out: Path, report: Path) -> None:
         written = _write_sides(ordered, sides, twins, out, space)
         pairs = worst_pairs(ordered, sides, twins)
     assert rows_in == sum(written.values()), (rows_in, written)
-    classes = count_classes({name: _count(out / f"{name}.parquet", space) for name in SIDES})
-    write_report(summarize(params, official, written, classes), pairs, report)
+    found = {name: _count(out / f"{name}.parquet", space) for name in SIDES}
+    classes = count_classes({name: counts for name, (counts, _) in found.items()})
+    outside = {name: rows for name, (_, rows) in found.items()}
+    write_report(summarize(params, official, written, classes, outside), pairs, report)
     kept = ", ".join(f"{name} {written[name]}" for name in SIDES)
     print(f"{rows_in} rows = {kept}, removed {written['set_aside']} near-duplicates; {len(classes)} classes")
+    if any(outside.values()):
+        print(f"out of scope: {', '.join(f'{name} {rows}' for name, rows in outside.items())}")
 
 
 def _sort(rows: Path) -> Iterator[pa.Table]:
@@ -72,8 +76,11 @@ def _rows_at(ordered: Path, places: npt.NDArray[np.uint8], place: int) -> Iterat
         start += len(chunk)
 
 
-def _count(path: Path, space: LabelSpace) -> Counter[str]:
+def _count(path: Path, space: LabelSpace) -> tuple[Counter[str], int]:
+    """Return the rows of each class, and those out of scope."""
     counts: Counter[str] = Counter()
+    outside = 0
     for chunk in read_chunks(path, columns=["label"]):
         counts.update(space.count(chunk))
-    return counts
+        outside += len(out_of_scope(chunk))
+    return counts, outside

@@ -1,5 +1,6 @@
 """Tokenise the training and validation texts, without padding; the test split is not read here.
 
+Rows out of scope (`OUT_OF_SCOPE`) are left out: nothing is trained on them, no tokenizer either.
 Rows that the last run also had are taken from its scratch folder (`token_cache`), with the same result.
 """
 
@@ -10,7 +11,7 @@ from pathlib import Path
 from bertline.core.files import write_json
 from bertline.core.params_loading import load_params
 from bertline.params.tokenize import Params as TokenizeParams
-from bertline.rows.io import inputs, read_chunks, read_label_space
+from bertline.rows.io import inputs, read_chunks_in_scope, read_label_space
 from bertline.rows.labels import LabelSpace
 from bertline.stages.tokenize.token_cache import TokenCache
 from bertline.stages.tokenize.token_writer import Chunk, pack_ids, write_split
@@ -78,11 +79,13 @@ def _find_classes(paths: dict[str, Path]) -> LabelSpace:
     for name, path in paths.items():
         labels[name] = Counter()
         rows = 0
-        for chunk in read_chunks(path, columns=["label"]):
+        for chunk in read_chunks_in_scope(path, ["label"]):
             rows += len(chunk)
             labels[name].update(space.count(chunk))
         if not rows:
-            raise ValueError(f"{path} has no rows; add rows, or change the shares (split.*) in params.yaml")
+            raise ValueError(
+                f"{path} has no rows of any class; add rows, or change the shares (split.*) in params.yaml"
+            )
     unknown = sorted(set(labels["validation"]) - set(labels["train"]))
     if unknown:
         raise ValueError(f"label {unknown[0]!r} is in validation but not in train; add rows of it")
@@ -93,7 +96,7 @@ def _find_classes(paths: dict[str, Path]) -> LabelSpace:
 
 def _are_pairs(path: Path) -> bool:
     return any(
-        chunk["text_pair"].null_count < len(chunk) for chunk in read_chunks(path, columns=["text_pair"])
+        chunk["text_pair"].null_count < len(chunk) for chunk in read_chunks_in_scope(path, ["text_pair"])
     )
 
 
@@ -105,7 +108,7 @@ def _write_tokenizer(
         copy_tokenizer(folder, out)
         return {}
     train_tokenizer(folder, lambda: _texts(train), params.vocabulary, out)
-    sample = inputs(next(read_chunks(train, columns=["text", "text_pair"])).slice(0, MEASURED))
+    sample = inputs(next(read_chunks_in_scope(train, ["text", "text_pair"])).slice(0, MEASURED))
     found = {"weights": measure_tokenizer(folder, sample), "trained": measure_tokenizer(out, sample)}
     for name, measured in found.items():
         print(
@@ -116,7 +119,7 @@ def _write_tokenizer(
 
 
 def _texts(path: Path) -> Iterator[str]:
-    for chunk in read_chunks(path, columns=["text", "text_pair"]):
+    for chunk in read_chunks_in_scope(path, ["text", "text_pair"]):
         for each in inputs(chunk):
             yield from (each,) if isinstance(each, str) else each
 
@@ -130,7 +133,7 @@ def _tokenize(
     known: int | None,
 ) -> Iterator[Chunk]:
     """Yield the tokens of a split chunk by chunk, and count them into `count`."""
-    for chunk in read_chunks(path, columns=["id", "text", "text_pair", "label"]):
+    for chunk in read_chunks_in_scope(path, ["id", "text", "text_pair", "label"]):
         encoded = cache.encode(chunk)
         _check_ids(int(encoded.input_ids.max()), known)
         count["rows"] += len(chunk)

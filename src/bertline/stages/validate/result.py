@@ -77,6 +77,7 @@ class ValidationResult:
     rows_kept: int
     rows_quarantined: int
     rows_released: int  # of those kept: rows that break a rule and that a person released
+    rows_out_of_scope: int  # of those kept: rows labelled `OUT_OF_SCOPE`, which no bound on a batch counts
     reviews_of_no_row: int  # people's decisions on rows that are not, or no longer, here
     expectations: list[Outcome]
     reasons: list[Reason] = field(default_factory=list)  # of quarantined rows, the most frequent first

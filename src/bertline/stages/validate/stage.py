@@ -85,8 +85,9 @@ def _read_account(path: Path) -> dict[str, Any]:
 
 
 def _print_account(verdict: ValidationResult, reviews: Path) -> None:
-    released = f" ({verdict.rows_released} of them released)" if verdict.rows_released else ""
-    kept = f"{verdict.rows_kept} kept{released}"
+    parts = {"released": verdict.rows_released, "out of scope": verdict.rows_out_of_scope}
+    shown = ", ".join(f"{rows} of them {what}" for what, rows in parts.items() if rows)
+    kept = f"{verdict.rows_kept} kept{f' ({shown})' if shown else ''}"
     print(f"{verdict.rows_in} rows in = {kept} + {verdict.rows_quarantined} quarantined")
     if verdict.reviews_of_no_row:
         print(f"  {verdict.reviews_of_no_row} decisions in {reviews} are about rows that are not here")

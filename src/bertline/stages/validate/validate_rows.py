@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from bertline.params.validate import Params
 from bertline.rows.io import read_label_space, write_rows
-from bertline.rows.labels import class_name
+from bertline.rows.labels import OUT_OF_SCOPE, class_name
 from bertline.stages.validate.batch_metrics import MeasureTokens, Observer
 from bertline.stages.validate.checks import Suite
 from bertline.stages.validate.great_expectations import Check, judge_frame
@@ -92,6 +92,7 @@ def validate_rows(
         rows_kept=kept,
         rows_quarantined=quarantined,
         rows_released=router.released,
+        rows_out_of_scope=observer.out_of_scope,
         reviews_of_no_row=len(router.missed),
         expectations=outcomes,
         reasons=reasons.reasons(unreadable),
@@ -110,8 +111,14 @@ def describe(outcome: Outcome) -> str:
 def explain(verdict: ValidationResult) -> str:
     """Return one line on the expectations that stop the batch, and on the quarantine if rows are missing."""
     stopping = [each for each in verdict.expectations if each.severity == "batch" and not each.passed]
-    missing_rows = any(each.name in ASK_FOR_ROWS for each in stopping)
-    return "; ".join([*map(describe, stopping), *(_explain_quarantine(verdict) if missing_rows else [])])
+    names = {each.name for each in stopping}
+    lines = [*map(describe, stopping)]
+    if verdict.rows_out_of_scope and names & {"rows_kept", "labels"}:
+        rows = _count(verdict.rows_out_of_scope, "row")
+        lines.append(f"{rows} labelled {OUT_OF_SCOPE} belong to no class; add rows of at least two classes")
+    if names & {*ASK_FOR_ROWS}:
+        lines += _explain_quarantine(verdict)
+    return "; ".join(lines)
 
 
 def _explain_quarantine(verdict: ValidationResult) -> Iterator[str]:
