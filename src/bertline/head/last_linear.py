@@ -66,3 +66,18 @@ def scale_logits(linear: nn.Linear, factors_C: torch.Tensor) -> None:
         linear.weight.mul_(factors_C[:, None].to(linear.weight))
         if linear.bias is not None:
             linear.bias.mul_(factors_C.to(linear.bias))
+
+
+def run_with_states(
+    model: PreTrainedModel, linear: nn.Linear | None, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the logits [S, C] of `model`, and the states [S, H] that its last layer `linear` read.
+
+    There are no states where `linear` is None, or reads a state of each token.
+    """
+    if linear is None:
+        return model(**inputs).logits, None
+    with keeping_states(linear) as kept:
+        logits_SC: torch.Tensor = model(**inputs).logits
+    states_SH = kept.take()
+    return logits_SC, states_SH if states_SH.ndim == 2 else None

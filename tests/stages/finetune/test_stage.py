@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bertline.head.out_of_scope import Statistics
+from bertline.tokens.arrays import read_split
 from bertline.tokens.pretrained import fingerprint
 from tests.support.chain import run, run_all, start
 from tests.support.params import write_params
-from tests.support.tiny import CLASSES, make_texts, write_csv
+from tests.support.tiny import CLASSES, SIZES, make_texts, write_csv
 
 
 def set_finetune(encoder: Path, **knobs: object) -> None:
@@ -70,6 +72,14 @@ def test_the_curves_have_a_row_per_step_and_per_epoch(finished: Path) -> None:
     assert epochs[0].startswith("epoch,train_loss,validation_loss")
     assert json.loads((report / "summary.json").read_text())["steps"] == len(steps) - 1
     assert len(epochs) == 1 + 4
+
+
+def test_the_folder_has_the_statistics_of_all_training_rows(finished: Path) -> None:
+    statistics = Statistics.load(finished / "models/candidate")
+    assert statistics is not None
+    assert statistics.means_KH.shape == (len(CLASSES), SIZES["hidden_size"])
+    report = json.loads((finished / "reports/finetune/out_of_scope.json").read_text())
+    assert report["rows"] == len(read_split(finished / "data/tokens/train.arrow"))
 
 
 @pytest.mark.parametrize("killed", [signal.SIGINT, signal.SIGKILL], indirect=True)

@@ -6,10 +6,12 @@ import numpy as np
 
 from bertline.core.files import write_json
 from bertline.core.params_loading import load_params
+from bertline.head.out_of_scope import FILE
 from bertline.params.finetune import Params
 from bertline.stages.finetune.distillation import load_teacher
 from bertline.stages.finetune.prepare import teacher_logits
 from bertline.stages.finetune.restarts import train_with_restarts
+from bertline.stages.finetune.statistics import fit_statistics
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
 from bertline.training.session import Session, run_session
@@ -26,13 +28,18 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
         splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
         teacher_logits_NC = _ask_teacher(teacher, tokens, manifest, splits["train"], params, session)
         best = train_with_restarts(session, encoder, manifest, splits, params, teacher_logits_NC)
+        statistics, out_of_scope = fit_statistics(best.model, splits["train"], params)
         if session.world.is_main:
             origin = session.save(best.model, manifest, tokens, model)
+            (model / FILE).unlink(missing_ok=True)
+            if statistics:
+                statistics.save(model)
             reading = {
                 name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")
             }
             write_json(model / "bertline.json", origin | reading | session.facts)
             session.write_report(best.events, params.select_by, seed=best.seed)
+            write_json(report / "out_of_scope.json", out_of_scope)
 
     run_session("finetune", params, [tokens, adapted, teacher], report, train)
 

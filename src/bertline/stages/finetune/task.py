@@ -1,9 +1,12 @@
 """Text classification as a task: single-label, multi-label, of texts, sentence pairs and long texts' windows.
 
-Shape suffixes: B rows, S sequences (one a row, or its windows), C classes, N rows of a split.
+Shape suffixes: B rows, S sequences (one a row, or its windows), C classes, N rows of a split, R some of them,
+W width of a result.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,19 +147,39 @@ def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int, coll
     Raises:
         OutOfMemoryError: not even one row fits into memory; as many at once as fit are computed.
     """
-    logits_NC = np.zeros((len(split), model.config.num_labels), dtype=np.float32)
+    rows_N = np.arange(len(split))
+    return infer(model, split, rows_N, batch_size, collate, partial(_logits, model), model.config.num_labels)
+
+
+def infer(
+    model: PreTrainedModel,
+    split: TokenizedSplit,
+    rows_R: np.ndarray,
+    batch_size: int,
+    collate: Collate,
+    compute: Callable[[LabelledBatch], torch.Tensor],
+    width: int,
+) -> np.ndarray:
+    """Return what `compute` returns for batches of the rows `rows_R` of `split`, float32 [R, width].
+
+    It runs in evaluation mode. All processes share the rows, and each returns all (collective).
+
+    Raises:
+        OutOfMemoryError: as `predict`.
+    """
+    results_RW = np.zeros((len(rows_R), width), dtype=np.float32)
     world = World.current()
     inference = BatchedInference(model, batch_size, world)
 
     def score(local: np.ndarray, weight: float) -> None:
-        logits_BC = _logits(model, _batch(split, local, collate).to(model.device))
-        logits_NC[local] = logits_BC.cpu().numpy() * weight
+        results_BW = compute(_batch(split, rows_R[local], collate).to(model.device))
+        results_RW[local] = results_BW.cpu().numpy() * weight
 
     model.eval()
     with torch.inference_mode():
-        for rows in sorted_order(split.lengths, batch_size):
-            inference.run(rows, score)
-    return world.sum(logits_NC)
+        for places in sorted_order(split.lengths[rows_R], batch_size):
+            inference.run(places, score)
+    return world.sum(results_RW)
 
 
 def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> LabelledBatch:
