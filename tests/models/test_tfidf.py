@@ -313,3 +313,19 @@ def test_a_label_in_one_fold_only_has_probability_0_there():
     only = np.array(["NUM" in label for label in SETS.values()])
     assert (found[only, 2] == 0).all()
     assert (found[~only] > 0).all()
+
+
+def test_scaled_logits_change_the_probabilities_and_no_answer():
+    fitted = _fit()
+    before = fitted.probabilities(NEW)
+    fitted.scale_logits(np.full(3, 2.0))
+    after = fitted.probabilities(NEW)
+    squared = before**2 / (before**2).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(after, squared, rtol=1e-4)
+    assert after.argmax(axis=1).tolist() == before.argmax(axis=1).tolist()
+
+
+def test_a_label_that_all_rows_have_stays_certain_when_logits_are_scaled():
+    fitted = fit_baseline(["who is", "where is"] * 4, ["A\x1fB", "A"] * 4, PARAMS, MULTI_LABEL)
+    fitted.scale_logits(np.array([0.5, 0.5]))
+    assert (fitted.probabilities(NEW)[:, 0] == 1).all()

@@ -41,6 +41,7 @@ def finetune_one(folder: Path, out: Path, training: dict[str, Any]) -> None:
     """Write the trained model and its events to `out`."""
     # Imported here: the launching process does not need them and starts faster.
     from bertline.encoder.classifier import save_classifier
+    from bertline.stages.finetune.calibration import calibrate
     from bertline.stages.finetune.prepare import fine_tune, prepare
     from bertline.tokens.arrays import read_split
     from bertline.tokens.manifest import Manifest
@@ -63,6 +64,7 @@ def finetune_one(folder: Path, out: Path, training: dict[str, Any]) -> None:
             events.append(vars(event))
             if isinstance(event, Step) and (event.step, world.rank) == tuple(training["accident"][:2]):
                 _happen(training["accident"][2], model)
+        calibrate(model, splits["train"], params)  # there are too few validation rows
     if world.is_main:
         save_classifier(model, encoder, 32, out / "model")
         (out / "events.json").write_text(json.dumps(events))
@@ -83,7 +85,7 @@ def _happen(accident: str, model: nn.Module) -> None:
 def _run_out(room: dict[str, int], model: nn.Module, _: object, inputs: dict[str, Any]) -> None:
     """Run out of memory: with a real limit, how many texts fit would differ between machines."""
     most = room.get("steps" if model.training else "scores")
-    if most and len(inputs["cu_seqlens"]) - 1 > most:
+    if most and len(inputs.get("cu_seqlens", ())) - 1 > most:
         raise OutOfMemoryError
 
 

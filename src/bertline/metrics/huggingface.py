@@ -14,7 +14,6 @@ import numpy as np
 from datasets import Features, Sequence, Value
 
 from bertline.metrics import classification
-from bertline.metrics.calibration import calibration_error, log_loss
 from bertline.metrics.predictions import Predictions
 
 
@@ -76,12 +75,9 @@ def _arrays(predictions: Any, references: Any) -> tuple[Any, Any, int]:
 
 
 def more_scores(predictions: Predictions) -> dict[str, float]:
-    """Return mcc (with several labels a row: micro_f1), log_loss and calibration_error."""
+    """Return mcc, or with several labels a row micro_f1."""
     metric = MicroF1 if predictions.multi_label else MatthewsCorrelation
-    found: dict[str, float] = _compute(metric, predictions)
-    found["log_loss"] = log_loss(predictions.expected, predictions.probabilities)
-    found["calibration_error"] = calibration_error(predictions.expected, predictions.probabilities)
-    return found
+    return _compute(metric, predictions)
 
 
 def per_class(predictions: Predictions) -> dict[str, dict[str, float]]:

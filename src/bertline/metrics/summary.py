@@ -1,32 +1,46 @@
 """The numbers of an evaluation, computed once for metrics.json, the pictures and the pages."""
 
+from dataclasses import replace
 from typing import Any, Unpack, get_args
 
+from bertline.metrics.calibration_intervals import calibration_numbers
 from bertline.metrics.huggingface import more_scores, per_class
 from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
+from bertline.metrics.temperature import Temperature, undo
 
 DIGITS = 6  # more would only record the noise of floating point
 FEW_ROWS = 5  # with fewer rows of a class, macro-F1 and its interval depend on the choice of these rows
+HEADLINE = ("log_loss", "brier", "calibration_error", "calibration_floor")  # of what calibration.json has
 
 
-def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[Settings]) -> dict[str, Any]:
-    """Return metrics.json: both models with intervals, their paired difference, and the candidate by class.
+def summarize(
+    candidate: Predictions,
+    baseline: Predictions,
+    temperature: Temperature | None = None,
+    **settings: Unpack[Settings],
+) -> dict[str, Any]:
+    """Return metrics.json: both models with intervals, and their paired difference.
+
+    `classes`, the candidate by class, and `calibration` become files of their own. `temperature` is what the
+    candidate's logits have been divided by.
 
     Raises:
         ValueError: the two are not predictions of the same rows.
     """
     check_same_rows(candidate, baseline)
     assert candidate.classes == baseline.classes, "both were trained on the same rows"
+    calibration = _calibration({"candidate": candidate, "baseline": baseline}, temperature, **settings)
 
-    def model(predictions: Predictions) -> dict[str, float]:
+    def model(which: str, predictions: Predictions) -> dict[str, float]:
         numbers: dict[str, float] = {}
         for metric in get_args(Metric):
             found = interval(
                 predictions.expected, predictions.predicted, len(predictions.classes), metric, **settings
             )
             numbers |= _with_ends(metric, found)
-        return numbers | more_scores(predictions)
+        trust = {name: calibration[which][name] for name in HEADLINE}
+        return numbers | more_scores(predictions) | trust
 
     difference: dict[str, float] = {}
     for metric in get_args(Metric):
@@ -42,13 +56,28 @@ def summarize(candidate: Predictions, baseline: Predictions, **settings: Unpack[
     document = {
         "rows": len(candidate.ids),
         "confidence": settings["confidence"],
-        "candidate": model(candidate),
-        "baseline": model(baseline),
+        "candidate": model("candidate", candidate),
+        "baseline": model("baseline", baseline),
         "difference": difference,
         "classes": per_class(candidate),
+        "calibration": calibration,
     }
     rounded: dict[str, Any] = _rounded(document)
     return rounded
+
+
+def _calibration(
+    models: dict[str, Predictions], temperature: Temperature | None, **settings: Unpack[Settings]
+) -> dict[str, dict[str, float]]:
+    """Return the numbers of `calibration_intervals` by model, and of the candidate before its calibration."""
+    candidate = models["candidate"]
+    if temperature is not None and temperature.applied:
+        before = undo(candidate.probabilities, temperature, multi_label=candidate.multi_label)
+        models = models | {"candidate_before_calibration": replace(candidate, probabilities=before)}
+    return {
+        name: calibration_numbers(each.expected, each.probabilities, **settings)
+        for name, each in models.items()
+    }
 
 
 def table(metrics: dict[str, Any]) -> str:

@@ -66,6 +66,12 @@ class Baseline:
             probabilities_NC[part] = to_probabilities(logits_NC, self.space)
         return probabilities_NC
 
+    def scale_logits(self, factors_C: Floats) -> None:
+        """Multiply the logits by one factor a class; an infinite one stays as it is."""
+        for name in ("coef", "intercept"):
+            weights = self._weights[name]
+            weights *= factors_C.reshape(-1, *[1] * (weights.ndim - 1)).astype(weights.dtype)
+
     def save(self, folder: Path) -> None:
         """Write the model to `folder`."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,14 @@ _LATER = (Path("models"), Path(".dvc/cache"))  # where the finished model is wri
 _PACKAGE = Path(__file__).parents[1]
 
 
-_OWN = {"finetune": ["head", "metrics/classification.py"]}  # beside the folder and the params of the stage
+_OWN = {  # beside the folder and the params of the stage
+    "finetune": [
+        "head",
+        "metrics/calibration.py",
+        "metrics/classification.py",
+        "metrics/temperature.py",
+    ]
+}
 
 
 def training_code(stage: str) -> list[Path]:

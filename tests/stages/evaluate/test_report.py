@@ -91,6 +91,16 @@ def test_the_picture_does_not_follow_the_settings_of_the_user(monkeypatch: pytes
     assert draw(candidate, baseline, metrics, CURVES) == plain
 
 
+def test_the_page_shows_the_calibration_of_both_models_and_what_chance_makes_of_it():
+    candidate, baseline = _predictions(("a", "b"), 1), _predictions(("a", "b"), 2)
+    found = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)["calibration"]
+    page = _page(("a", "b"), ["text"] * 80)
+    part = page[page.index("<h2>Calibration</h2>") : page.index("<h2>By class</h2>")]
+    assert re.findall("<td>(.+?)</td>", part) == ["Candidate", "TF-IDF baseline"]
+    chance = [f"{found[model]['calibration_floor_high']:.3f}" for model in ("candidate", "baseline")]
+    assert re.findall(r"\(up to (.+?)\)", part) == chance
+
+
 def test_texts_and_labels_are_escaped():
     page = _page((EVIL, "plain"), [EVIL] * 80, _issues([EVIL] * 3, EVIL, EVIL))
     assert "<script" not in page

@@ -8,6 +8,7 @@ import pyarrow.csv
 import pytest
 
 from bertline.metrics import predict as predicting
+from bertline.metrics.calibration import log_loss
 from bertline.metrics.predict import Model
 from bertline.metrics.predictions import Predictions
 from bertline.models.tfidf import Baseline
@@ -67,6 +68,7 @@ def training(tmp_path: Path) -> Path:
     header = "epoch,train_loss,validation_loss,validation_accuracy,validation_macro_f1"
     (folder / "epochs.csv").write_text(f"{header}\n1,1.0,0.8,0.9,0.85\n", encoding="utf-8")
     (folder / "summary.json").write_text('{"best_epoch": 1}\n', encoding="utf-8")
+    (folder / "calibration.json").write_text('{"temperature": 2.0}\n', encoding="utf-8")
     return folder
 
 
@@ -82,7 +84,7 @@ def _report(model: Baseline, training: Path, folder: Path) -> Predictions:
 def assert_same_reports(one: Path, two: Path) -> None:
     names = sorted(path.name for path in one.iterdir())
     tables = ["confusion.csv", "evaluation.png", "label_issues.csv"]
-    assert names == ["classes.json", *tables, "metrics.json", "report.html"]
+    assert names == ["calibration.json", "classes.json", *tables, "metrics.json", "report.html"]
     for name in names:
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
@@ -110,6 +112,29 @@ def test_the_better_model_is_better_in_file_and_table(
     assert metrics["candidate"]["accuracy"] == pytest.approx(right)
     assert metrics["difference"]["accuracy_low"] > 0
     assert f"candidate   {right:.3f}" in capsys.readouterr().out
+
+
+def test_the_calibration_before_is_that_of_the_logits_times_the_temperature(
+    model: Baseline, training: Path, tmp_path: Path
+):
+    candidate = _report(model, training, tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "calibration.json").read_text(encoding="utf-8"))
+    squared = candidate.probabilities.astype(np.float64) ** 2
+    before = squared / squared.sum(axis=1, keepdims=True)
+    loss = found["candidate_before_calibration"]["log_loss"]
+    assert loss == pytest.approx(log_loss(candidate.expected, before), rel=1e-4)
+    assert found["candidate"]["log_loss"] != found["candidate_before_calibration"]["log_loss"]
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert f'<td>Candidate before its calibration</td><td class="n">{loss:.3f} ' in page
+
+
+def test_a_model_that_was_not_calibrated_has_no_calibration_before(
+    model: Baseline, training: Path, tmp_path: Path
+):
+    (training / "calibration.json").write_text('{"temperature": 1.0}\n', encoding="utf-8")
+    _report(model, training, tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "calibration.json").read_text(encoding="utf-8"))
+    assert list(found) == ["candidate", "baseline"]
 
 
 def test_a_level_between_two_percents_is_printed_as_it_is(

@@ -19,7 +19,7 @@ from bertline.rows.labels import LabelSpace
 from bertline.stages.evaluate.label_issues import LabelIssues
 from bertline.stages.evaluate.plots import draw
 from bertline.stages.evaluate.report import render
-from bertline.stages.evaluate.training_curves import read_curves
+from bertline.stages.evaluate.training_curves import read_curves, read_temperature
 
 
 def write_report(
@@ -39,7 +39,12 @@ def write_report(
     """
     curves = read_curves(training)
     metrics = summarize(
-        candidate, baseline, resamples=params.resamples, confidence=params.confidence, seed=params.seed
+        candidate,
+        baseline,
+        read_temperature(training, candidate.classes),
+        resamples=params.resamples,
+        confidence=params.confidence,
+        seed=params.seed,
     )
     if out_of_scope:
         metrics["out_of_scope"] = dict(out_of_scope)
@@ -47,8 +52,9 @@ def write_report(
     page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
     report.mkdir(parents=True, exist_ok=True)
     # In a file of their own: as DVC metrics, four columns a class would drown the headline numbers.
-    headline = {key: value for key, value in metrics.items() if key != "classes"}
-    for name, numbers in (("metrics", headline), ("classes", metrics["classes"])):
+    parts = {name: metrics[name] for name in ("classes", "calibration")}
+    headline = {key: value for key, value in metrics.items() if key not in parts}
+    for name, numbers in ({"metrics": headline} | parts).items():
         write_json(report / f"{name}.json", numbers)
     _write_confusion(candidate, report / "confusion.csv")
     pyarrow.csv.write_csv(_readable(issues.worst, candidate.space), report / "label_issues.csv")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bertline.metrics.calibration import BINS
 from bertline.metrics.predictions import Predictions
 from bertline.metrics.summary import few_rows
 from bertline.reporting.environment import cut, render_page
@@ -21,6 +22,11 @@ from bertline.stages.evaluate.training_curves import Curves
 MISTAKES = 20
 ISSUES = 30
 CHARACTERS = 280
+MODELS = {
+    "candidate": "Candidate",
+    "candidate_before_calibration": "Candidate before its calibration",
+    "baseline": "TF-IDF baseline",
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,12 @@ def render(
         classes=sorted(
             metrics["classes"].items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"], item[0])
         ),
+        calibration=[
+            (title, metrics["calibration"][name])
+            for name, title in MODELS.items()
+            if name in metrics["calibration"]
+        ],
+        bins=BINS,
         picture=base64.b64encode(png).decode("ascii"),
         mistakes=most_confident_mistakes(candidate, texts),
         wrong=int((~candidate.right).sum()),

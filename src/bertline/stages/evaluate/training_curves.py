@@ -1,6 +1,7 @@
-"""The curves and the summary of the fine-tuning, which the `finetune` stage writes."""
+"""What the `finetune` stage reports: the curves and the summary of the training, and the temperature."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
+
+from bertline.metrics.temperature import Temperature, from_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,4 +40,19 @@ def read_curves(folder: Path) -> Curves:
     except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, pa.ArrowInvalid):
         raise ValueError(
             f"{folder} does not hold the curves of a training; run `dvc repro finetune`"
+        ) from None
+
+
+def read_temperature(folder: Path, classes: Sequence[str]) -> Temperature:
+    """Read from calibration.json what the logits of `classes` have been divided by.
+
+    Raises:
+        ValueError: it is missing, or it is of other classes.
+    """
+    try:
+        document = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+        return from_record(document["temperature"], classes)
+    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError):
+        raise ValueError(
+            f"{folder} does not hold the calibration of this model; run `dvc repro finetune`"
         ) from None

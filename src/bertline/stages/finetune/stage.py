@@ -8,6 +8,7 @@ from bertline.core.files import write_json
 from bertline.core.params_loading import load_params
 from bertline.head.out_of_scope import FILE
 from bertline.params.finetune import Params
+from bertline.stages.finetune.calibration import calibrate
 from bertline.stages.finetune.distillation import load_teacher
 from bertline.stages.finetune.prepare import teacher_logits
 from bertline.stages.finetune.restarts import train_with_restarts
@@ -19,7 +20,7 @@ from bertline.training.starting_encoder import find_encoder
 
 
 def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report: Path) -> None:
-    """Write the fine-tuned model to `model`, and its curves and summary to `report`."""
+    """Write the calibrated model to `model`, and curves, summary and calibration.json to `report`."""
     params = load_params(Params)
 
     def train(session: Session) -> None:
@@ -28,8 +29,11 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
         splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
         teacher_logits_NC = _ask_teacher(teacher, tokens, manifest, splits["train"], params, session)
         best = train_with_restarts(session, encoder, manifest, splits, params, teacher_logits_NC)
+        calibration = calibrate(best.model, splits["validation"], params)
+        session.announce(calibration.line())
         statistics, out_of_scope = fit_statistics(best.model, splits["train"], params)
         if session.world.is_main:
+            calibrated = calibration.record(manifest.classes)
             origin = session.save(best.model, manifest, tokens, model)
             (model / FILE).unlink(missing_ok=True)
             if statistics:
@@ -37,9 +41,11 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
             reading = {
                 name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")
             }
-            write_json(model / "bertline.json", origin | reading | session.facts)
+            temperature = {"temperature": calibrated["temperature"]}
+            write_json(model / "bertline.json", origin | reading | temperature | session.facts)
             session.write_report(best.events, params.select_by, seed=best.seed)
             write_json(report / "out_of_scope.json", out_of_scope)
+            write_json(report / "calibration.json", calibrated)
 
     run_session("finetune", params, [tokens, adapted, teacher], report, train)
 

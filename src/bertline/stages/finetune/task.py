@@ -5,6 +5,7 @@ W width of a result.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -141,14 +142,24 @@ class Classification:
         }
 
 
-def predict(model: PreTrainedModel, split: TokenizedSplit, batch_size: int, collate: Collate) -> np.ndarray:
+def predict(
+    model: PreTrainedModel,
+    split: TokenizedSplit,
+    batch_size: int,
+    collate: Collate,
+    *,
+    full_precision: bool = False,
+) -> np.ndarray:
     """Return the logits of every row, float32 [N, C], in the order of `split`.
+
+    On a GPU they are computed in half precision, unless `full_precision`.
 
     Raises:
         OutOfMemoryError: not even one row fits into memory; as many at once as fit are computed.
     """
     rows_N = np.arange(len(split))
-    return infer(model, split, rows_N, batch_size, collate, partial(_logits, model), model.config.num_labels)
+    compute = partial(_logits, model, full_precision=full_precision)
+    return infer(model, split, rows_N, batch_size, collate, compute, model.config.num_labels)
 
 
 def infer(
@@ -191,8 +202,8 @@ def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> Labelle
     )
 
 
-def _logits(model: PreTrainedModel, batch: LabelledBatch) -> torch.Tensor:
-    with autocast(model.device):
+def _logits(model: PreTrainedModel, batch: LabelledBatch, *, full_precision: bool = False) -> torch.Tensor:
+    with nullcontext() if full_precision else autocast(model.device):
         logits_SC: torch.Tensor = model(**batch.inputs).logits
     return mean_over_windows(logits_SC.float(), batch.windows_B)
 
