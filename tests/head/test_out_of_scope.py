@@ -6,7 +6,8 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf
 from threadpoolctl import threadpool_limits
 
-from bertline.head.out_of_scope import FILE, Statistics, fit, score
+from bertline.head.class_gaussians import fit
+from bertline.head.out_of_scope import FILE, Statistics, score
 
 ROWS, WIDTH, CLASSES = 400, 12, 3
 RANDOM = np.random.default_rng(0)
@@ -36,8 +37,29 @@ def test_the_score_is_the_mahalanobis_distance_to_the_nearest_mean() -> None:
 
 def test_without_shrinkage_the_score_does_not_depend_on_the_axes_of_the_states() -> None:
     axes = RANDOM.normal(size=(WIDTH, WIDTH))
-    plain, turned = fit(STATES, TARGETS, 0.0), fit(STATES @ axes + 5, TARGETS, 0.0)
+    plain, turned = fit(STATES, TARGETS, shrinkage=0.0), fit(STATES @ axes + 5, TARGETS, shrinkage=0.0)
     np.testing.assert_allclose(distances(turned, FRESH @ axes + 5), distances(plain, FRESH), rtol=1e-3)
+
+
+def test_the_distances_of_the_parts_of_a_state_are_added() -> None:
+    parts = (slice(0, 5), slice(5, WIDTH))
+    alone = [distances(fit(STATES[:, each], TARGETS), FRESH[:, each]) for each in parts]
+    together = distances(fit(STATES, TARGETS, widths=(5, WIDTH - 5)), FRESH)
+    np.testing.assert_allclose(together, sum(alone), rtol=1e-6)
+
+
+def test_rows_that_were_held_out_make_the_parts_count_alike() -> None:
+    held_out = RANDOM.normal(size=(100, WIDTH)).astype(np.float32) * ([100] * 5 + [1] * 7)
+    parts = fit(STATES, TARGETS, widths=(5, WIDTH - 5), held_out_MW=held_out).parts
+    spread = [parts[0].distances(held_out[:, :5]).std(), parts[1].distances(held_out[:, 5:]).std()]
+    np.testing.assert_allclose(spread, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_too_few_rows_that_were_held_out_change_nothing(rows: int) -> None:
+    held_out = FRESH[:rows].astype(np.float32)
+    scaled, plain = fit(STATES, TARGETS, held_out_MW=held_out), fit(STATES, TARGETS)
+    assert np.array_equal(distances(scaled, FRESH), distances(plain, FRESH))
 
 
 def test_many_rows_have_the_scores_that_each_has_alone() -> None:
@@ -47,17 +69,17 @@ def test_many_rows_have_the_scores_that_each_has_alone() -> None:
 
 
 def test_the_file_has_the_same_bytes_every_time_with_any_number_of_threads(tmp_path: Path) -> None:
-    states, targets = RANDOM.normal(size=(2000, 300)), RANDOM.integers(9, size=2000)
+    states, targets = RANDOM.normal(size=(2000, 300)).astype(np.float32), RANDOM.integers(9, size=2000)
     written = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            fit(states, targets).save(tmp_path)
+            fit(states, targets, widths=(100, 200), held_out_MW=states[:50]).save(tmp_path)
         written.append((tmp_path / FILE).read_bytes())
     assert written[0] == written[1]
 
 
 def test_what_was_saved_scores_the_same(tmp_path: Path) -> None:
-    statistics = fit(STATES, TARGETS)
+    statistics = fit(STATES, TARGETS, widths=(5, WIDTH - 5))
     statistics.save(tmp_path)
     loaded = Statistics.load(tmp_path)
     assert loaded is not None
@@ -96,11 +118,11 @@ def test_few_or_equal_rows_have_statistics_too(states: np.ndarray, targets: np.n
 
 def test_too_few_rows_without_shrinkage_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^the covariance of 5 rows of width 12 cannot be inverted"):
-        fit(STATES[:5], TARGETS[:5], 0.0)
+        fit(STATES[:5], TARGETS[:5], shrinkage=0.0)
 
 
 def test_a_class_without_rows_is_no_mean() -> None:
-    assert len(fit(STATES, TARGETS * 2).means_KH) == CLASSES
+    assert len(fit(STATES, TARGETS * 2).parts[0].means_KH) == CLASSES
 
 
 def test_states_that_are_not_finite_are_refused() -> None:

@@ -1,7 +1,7 @@
 """The last linear layer of a classifier: what makes the logits, and the states that it reads.
 
 Any architecture of transformers will do: the layer is found by a forward pass, not by its name.
-Shape suffixes: S sequences, C classes, H the width of the states.
+Shape suffixes: S sequences, T tokens, C classes, H the width of a layer, W of a state of several layers.
 """
 
 from collections.abc import Iterator
@@ -71,13 +71,53 @@ def scale_logits(linear: nn.Linear, factors_C: torch.Tensor) -> None:
 def run_with_states(
     model: PreTrainedModel, linear: nn.Linear | None, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the logits [S, C] of `model`, and the states [S, H] that its last layer `linear` read.
+    """Return the logits [S, C] of `model` for padded texts, and states [S, W] for out-of-scope scores.
 
-    There are no states where `linear` is None, or reads a state of each token.
+    A state is what the last layer `linear` reads and, behind it, the mean over the tokens of what the middle
+    layer of the encoder returns, where that is found. There are no states where `linear` is None, or reads a
+    state of each token.
     """
     if linear is None:
         return model(**inputs).logits, None
-    with keeping_states(linear) as kept:
+    middle = _middle_layer(model)
+    with keeping_states(linear) as kept, _keeping_output(middle) as outputs:
         logits_SC: torch.Tensor = model(**inputs).logits
     states_SH = kept.take()
-    return logits_SC, states_SH if states_SH.ndim == 2 else None
+    if states_SH.ndim != 2:
+        return logits_SC, None
+    means = [_mean_over_tokens(each, inputs.get("attention_mask")) for each in outputs if each.ndim == 3]
+    return logits_SC, torch.cat([states_SH, *means], dim=1)
+
+
+def _middle_layer(model: PreTrainedModel) -> nn.Module | None:
+    """Return the layer in the middle of the encoder; None where its layers are no list (ALBERT has one)."""
+    layers = getattr(model.config, "num_hidden_layers", None)
+    stacks = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
+    stack = next((stack for stack in stacks if len(stack) == layers), None)
+    return None if stack is None else stack[(len(stack) - 1) // 2]
+
+
+@contextmanager
+def _keeping_output(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
+    """Keep the states of tokens that `layer` returns, within the block."""
+    outputs: list[torch.Tensor] = []
+    if layer is None:
+        yield outputs
+        return
+
+    def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
+        outputs.append(output if isinstance(output, torch.Tensor) else output[0])
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        yield outputs
+    finally:
+        hook.remove()
+
+
+def _mean_over_tokens(states_STH: torch.Tensor, mask_ST: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean over the tokens of each text, [S, H], without padding."""
+    if mask_ST is None:
+        return states_STH.mean(dim=1)
+    mask_ST1 = mask_ST[:, :, None].to(states_STH.dtype)
+    return (states_STH * mask_ST1).sum(dim=1) / mask_ST1.sum(dim=1)

@@ -77,7 +77,8 @@ def test_the_curves_have_a_row_per_step_and_per_epoch(finished: Path) -> None:
 def test_the_folder_has_the_statistics_of_all_training_rows(finished: Path) -> None:
     statistics = Statistics.load(finished / "models/candidate")
     assert statistics is not None
-    assert statistics.means_KH.shape == (len(CLASSES), SIZES["hidden_size"])
+    shapes = [part.means_KH.shape for part in statistics.parts]
+    assert shapes == [(len(CLASSES), SIZES["hidden_size"])] * 2
     report = json.loads((finished / "reports/finetune/out_of_scope.json").read_text())
     assert report["rows"] == len(read_split(finished / "data/tokens/train.arrow"))
 

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 
 from bertline.encoder.collate import collate_padded
 from bertline.encoder.unpadding import enable_unpadding
-from bertline.head.out_of_scope import Statistics, fit, score
+from bertline.head.class_gaussians import fit
+from bertline.head.out_of_scope import Statistics, score
 from bertline.params.finetune import Params
 from bertline.stages.finetune import statistics
 from bertline.stages.finetune.statistics import choose_rows, fit_statistics
@@ -28,40 +29,42 @@ def distances(states: np.ndarray, fitted: Statistics | None) -> np.ndarray:
     return score("mahalanobis", logits, states, multi_label=False, statistics=fitted)
 
 
-def pooled(model: PreTrainedModel, sequences: np.ndarray) -> np.ndarray:
-    """Return what the last layer of a BERT reads, [S, H], by the names of its modules."""
+def states_of(model: PreTrainedModel) -> np.ndarray:
+    """Return the states of the sequences of a BERT of three layers, one by one, by its modules."""
+    states = []
     with torch.inference_mode():
-        inputs = collate_padded(model.config)(SPLIT, sequences)
-        return model.eval().bert(**inputs).pooler_output.numpy()
+        for i in ROWS:
+            inputs = collate_padded(model.config)(SPLIT, ROWS[i : i + 1])
+            outputs = model.eval().bert(**inputs, output_hidden_states=True)
+            states.append(torch.cat([outputs.pooler_output[0], outputs.hidden_states[2][0].mean(dim=0)]))
+    return torch.stack(states).numpy()
 
 
 @pytest.mark.parametrize("unpadded", [True, False])
-def test_the_statistics_are_those_of_the_states_that_the_last_layer_reads(
+def test_the_statistics_are_those_of_each_text_alone(
     params: Callable[..., Params], *, unpadded: bool
 ) -> None:
     model = build("bert")
-    states = pooled(model, ROWS)
+    states = states_of(model)
     assert not unpadded or enable_unpadding(model)
-    fitted, facts = fit_statistics(model, SPLIT, params())
+    fitted, facts = fit_statistics(model, {"train": SPLIT, "validation": SPLIT}, params())
+    expected = fit(states, SPLIT.labels, widths=(16, 16), held_out_MW=states)
     assert facts == {"rows": 40, "means": 3}
-    np.testing.assert_allclose(
-        distances(states, fitted), distances(states, fit(states, SPLIT.labels)), rtol=1e-3
-    )
+    np.testing.assert_allclose(distances(states, fitted), distances(states, expected), rtol=1e-3)
 
 
 def test_the_state_of_a_long_text_is_the_mean_over_its_windows(params: Callable[..., Params]) -> None:
     model, pairs = build("bert"), np.arange(0, 41, 2)
-    states = pooled(model, ROWS).reshape(20, 2, -1).mean(axis=1)
+    states = states_of(model).reshape(20, 2, -1).mean(axis=1)
     windows = replace(SPLIT, row_offsets=pairs, labels=SPLIT.labels[:20])
-    fitted, _ = fit_statistics(model, windows, params())
-    np.testing.assert_allclose(
-        distances(states, fitted), distances(states, fit(states, windows.labels)), rtol=1e-3
-    )
+    fitted, _ = fit_statistics(model, {"train": windows, "validation": windows}, params())
+    expected = fit(states, windows.labels, widths=(16, 16), held_out_MW=states)
+    np.testing.assert_allclose(distances(states, fitted), distances(states, expected), rtol=1e-3)
 
 
 def test_a_model_whose_last_layer_reads_each_token_has_none(params: Callable[..., Params]) -> None:
     model = build("gpt2", n_embd=16, n_layer=2, n_head=2)
-    assert fit_statistics(model, SPLIT, params()) == (
+    assert fit_statistics(model, {"train": SPLIT, "validation": SPLIT}, params()) == (
         None,
         {"rows": 0, "reason": "no linear layer makes the logits from one state of each text"},
     )

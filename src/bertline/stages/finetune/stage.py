@@ -31,7 +31,7 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
         best = train_with_restarts(session, encoder, manifest, splits, params, teacher_logits_NC)
         calibration = calibrate(best.model, splits["validation"], params)
         session.announce(calibration.line())
-        statistics, out_of_scope = fit_statistics(best.model, splits["train"], params)
+        statistics, out_of_scope = fit_statistics(best.model, splits, params)
         if session.world.is_main:
             calibrated = calibration.record(manifest.classes)
             origin = session.save(best.model, manifest, tokens, model)

@@ -1,6 +1,6 @@
-"""The statistics of the out-of-scope score, from the states of training rows.
+"""The statistics of the out-of-scope score, from the states of training and validation rows.
 
-Shape suffixes: N training rows, R those that are chosen, B rows of a batch, S sequences, H width of a state.
+Shape suffixes: N rows of a split, R those that are chosen, S sequences, T tokens, W width of a state.
 """
 
 from typing import Any
@@ -10,23 +10,24 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from bertline.encoder.collate import collate_for, mean_over_windows
+from bertline.encoder.collate import collate_padded, mean_over_windows
 from bertline.encoder.layers import eval_mode
+from bertline.head.class_gaussians import fit
 from bertline.head.last_linear import find_last_linear, run_with_states
-from bertline.head.out_of_scope import Statistics, fit
+from bertline.head.out_of_scope import Statistics
 from bertline.params.finetune import Params
 from bertline.stages.finetune.task import LabelledBatch, infer
 from bertline.tokens.arrays import TokenizedSplit
 
 MAX_ROWS = 20_000
-"""Training rows that the statistics are computed from, at most."""
+"""Rows of a split that the statistics are computed from, at most."""
 
 ROWS_OF_A_CLASS = 20
 """Rows that a class has among them, if it has as many, even where its share would be less."""
 
 
 def fit_statistics(
-    model: PreTrainedModel, train: TokenizedSplit, params: Params
+    model: PreTrainedModel, splits: dict[str, TokenizedSplit], params: Params
 ) -> tuple[Statistics | None, dict[str, Any]]:
     """Return the statistics of `model`, None if it has no states, and facts for the report (collective).
 
@@ -35,28 +36,39 @@ def fit_statistics(
         ValueError: a state is not finite.
     """
     linear = find_last_linear(model)
-    if linear is None or not _reads_sequences(model, linear):
+    width = None if linear is None else _width(model, linear)
+    if linear is None or width is None:
         return None, {"rows": 0, "reason": "no linear layer makes the logits from one state of each text"}
-    rows_R = choose_rows(train.labels, params.seed)
+    rows = {name: choose_rows(split.labels, params.seed) for name, split in splits.items()}
 
     def compute(batch: LabelledBatch) -> torch.Tensor:
         # In float32 on a GPU, too: what is served is not bf16.
-        states_SH = run_with_states(model, linear, batch.inputs)[1]
-        assert states_SH is not None, "as the probe said"
-        return mean_over_windows(states_SH.float(), batch.windows_B)
+        states_SW = run_with_states(model, linear, batch.inputs)[1]
+        assert states_SW is not None, "as the probe said"
+        return mean_over_windows(states_SW.float(), batch.windows_B)
 
-    states_RH = infer(
-        model, train, rows_R, params.rows_at_once, collate_for(model), compute, linear.in_features
+    # Padded, as it is served: an unpadded model has no tokens of each text in its middle.
+    collate = collate_padded(model.config)
+    states = {
+        name: infer(model, split, rows[name], params.rows_at_once, collate, compute, width)
+        for name, split in splits.items()
+    }
+    widths = (linear.in_features, width - linear.in_features)
+    statistics = fit(
+        states["train"],
+        splits["train"].labels[rows["train"]],
+        widths=tuple(filter(None, widths)),
+        held_out_MW=states["validation"],
     )
-    statistics = fit(states_RH, train.labels[rows_R])
-    return statistics, {"rows": len(rows_R), "means": len(statistics.means_KH)}
+    return statistics, {"rows": len(rows["train"]), "means": len(statistics.parts[0].means_KH)}
 
 
-def _reads_sequences(model: PreTrainedModel, linear: nn.Linear) -> bool:
-    """Return whether `linear` reads one state of each sequence, not one of each token."""
+def _width(model: PreTrainedModel, linear: nn.Linear) -> int | None:
+    """Return the width of the states that `run_with_states` returns; None where it returns none."""
     ids_ST = torch.arange(4, device=model.device)[None] % model.config.vocab_size
     with eval_mode(model), torch.inference_mode():
-        return run_with_states(model, linear, {"input_ids": ids_ST})[1] is not None
+        states_SW = run_with_states(model, linear, {"input_ids": ids_ST})[1]
+    return None if states_SW is None else states_SW.shape[1]
 
 
 def choose_rows(labels: np.ndarray, seed: int) -> np.ndarray:
