@@ -29,8 +29,9 @@ from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import save_classifier
 from bertline.params.adapt import Params as Adapt
 from bertline.params.finetune import Params as Finetune
+from bertline.params.finetune import Resolved
 from bertline.stages.adapt.build import build_pretraining, build_task
-from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.stages.finetune.prepare import fine_tune, prepare, resolve_settings
 from bertline.stages.tokenize.train_tokenizer import copy_tokenizer, special_ids, train_tokenizer
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
@@ -85,13 +86,14 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     keep_freed_memory()
-    adapt, finetune = (replace(load_params(each), device=arguments.device) for each in (Adapt, Finetune))
+    adapt, section = (replace(load_params(each), device=arguments.device) for each in (Adapt, Finetune))
     adapt = replace(adapt, epochs=arguments.epochs or adapt.epochs)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.chinese:
             contenders = chinese(arguments.chinese, arguments.vocabulary, arguments.rows, adapt, Path(folder))
         else:
             contenders = own(arguments.rows, adapt)
+        finetune = resolved(section, contenders[0].corpus)
         results = [
             [run(contender, finetune, seed) for contender in contenders]
             for seed in range(finetune.seed, finetune.seed + arguments.seeds)
@@ -102,6 +104,12 @@ def main() -> None:
         f"{arguments.seeds} seeds, {adapt.epochs} epochs of adapt, {finetune.epochs} of finetune"
     )
     report([contender.name for contender in contenders], list(zip(*results, strict=True)))
+
+
+def resolved(params: Finetune, corpus: Corpus) -> Resolved:
+    """Return the settings in numbers."""
+    manifest = Manifest.read(corpus.folder)
+    return resolve_settings(params, find_source(manifest), manifest, rows=len(corpus.splits["train"]))[0]
 
 
 def own(rows: int | None, adapt: Adapt) -> list[Contender]:
@@ -182,7 +190,7 @@ def tokenize(
     return Corpus(out, splits)
 
 
-def run(contender: Contender, finetune: Finetune, seed: int) -> Result:
+def run(contender: Contender, finetune: Resolved, seed: int) -> Result:
     """Return how `contender` does on validation with one seed."""
     start = time.process_time()
     manifest = Manifest.read(contender.corpus.folder)

@@ -17,7 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from bertline.params.finetune import Params
+from bertline.params.finetune import Resolved
 from bertline.stages.finetune.prepare import fine_tune
 from bertline.tokens.arrays import TokenizedSplit
 from bertline.training.checkpoints import Checkpoints
@@ -63,7 +63,7 @@ class Rows(Dataset[Example]):
 class Clock:
     """Times the last epoch; all of it, with what came before, if it is the only one."""
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Resolved) -> None:
         self._device, self._timed = torch.device(params.device), params.epochs if params.epochs > 1 else 0
         self._start = self.seconds = math.nan
 
@@ -107,7 +107,7 @@ def head(split: TokenizedSplit, rows: int) -> TokenizedSplit:
     )
 
 
-def textbook(model: PreTrainedModel, clock: Clock, *, rows: Texts, params: Params) -> None:
+def textbook(model: PreTrainedModel, clock: Clock, *, rows: Texts, params: Resolved) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate)
     for epoch in range(1, params.epochs + 1):
         clock.start(epoch)
@@ -127,7 +127,7 @@ def trainer(
     clock: Clock,
     *,
     split: TokenizedSplit,
-    params: Params,
+    params: Resolved,
     collate: object,
     sampling: str,
 ) -> None:
@@ -147,7 +147,7 @@ def trainer(
 def use_trainer(
     model: PreTrainedModel,
     split: TokenizedSplit,
-    params: Params,
+    params: Resolved,
     collate: object,
     watch: TrainerCallback,
     **settings: object,
@@ -171,7 +171,7 @@ def use_trainer(
         run.train()
 
 
-def ours(model: PreTrainedModel, clock: Clock, *, split: TokenizedSplit, params: Params) -> None:
+def ours(model: PreTrainedModel, clock: Clock, *, split: TokenizedSplit, params: Resolved) -> None:
     """Take the steps of every epoch, without the time of its evaluation, which the others do not do."""
     steps = math.ceil(len(split) / params.batch_size)
     clock.start(epoch=1)

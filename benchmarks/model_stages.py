@@ -125,25 +125,27 @@ def finetune() -> None:
     """Fine-tune `STEPS` steps and write the model, as the stage would after its last."""
     from bertline.core.files import write_json
     from bertline.params.finetune import Params
-    from bertline.stages.finetune.prepare import fine_tune, prepare
+    from bertline.stages.finetune.prepare import fine_tune, prepare, resolve_settings
     from bertline.tokens.arrays import read_split
     from bertline.tokens.manifest import Manifest
     from bertline.training.session import Session, run_session
     from bertline.training.starting_encoder import find_encoder
 
-    params = load_params(Params)
+    section = load_params(Params)
 
     def train(session: Session) -> None:
         manifest = Manifest.read(TOKENS)
         splits = {name: read_split(TOKENS / f"{name}.arrow") for name in ("train", "validation")}
-        model = prepare(find_encoder(manifest, Path("models/adapted")), manifest, params, session.device)
+        encoder = find_encoder(manifest, Path("models/adapted"))
+        params, _ = resolve_settings(section, encoder, manifest, rows=len(splits["train"]))
+        model = prepare(encoder, manifest, params, session.device)
         steps = list(islice(fine_tune(model, splits, params, session.open_checkpoints()), STEPS))
         origin = session.save(model, manifest, TOKENS, MODEL)
         reading = {name: getattr(manifest, name) for name in ("max_length", "long_texts", "stride", "pairs")}
         write_json(MODEL / "bertline.json", origin | reading | session.facts)
         print(f"stopped after {len(steps)} steps")
 
-    run_session("finetune", params, [TOKENS], Path("reports/finetune"), train)
+    run_session("finetune", section, [TOKENS], Path("reports/finetune"), train)
 
 
 def predict() -> None:

@@ -27,8 +27,8 @@ from benchmarks.contenders import use_trainer
 from benchmarks.training import TOKENS
 from bertline.core.params_loading import load_params, read_document
 from bertline.encoder.collate import collate_padded
-from bertline.params.finetune import Params
-from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.params.finetune import Params, Resolved
+from bertline.stages.finetune.prepare import fine_tune, prepare, resolve_settings
 from bertline.stages.finetune.task import predict
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
@@ -67,7 +67,7 @@ class Clock(TrainerCallback):
 
 
 def trainer(
-    splits: dict[str, TokenizedSplit], params: Params, manifest: Manifest, encoder: Path
+    splits: dict[str, TokenizedSplit], params: Resolved, manifest: Manifest, encoder: Path
 ) -> list[Point]:
     model = prepare(encoder, manifest, params, CPU)
     torch.use_deterministic_algorithms(False)  # the Trainer's default
@@ -89,7 +89,9 @@ def trainer(
     return clock.points
 
 
-def ours(splits: dict[str, TokenizedSplit], params: Params, manifest: Manifest, encoder: Path) -> list[Point]:
+def ours(
+    splits: dict[str, TokenizedSplit], params: Resolved, manifest: Manifest, encoder: Path
+) -> list[Point]:
     model = prepare(encoder, manifest, params, CPU)
     points: list[Point] = []
     seconds, since = 0.0, time.perf_counter()
@@ -116,7 +118,8 @@ def main() -> None:
     manifest = Manifest.read(TOKENS)
     encoder = find_pretrained(manifest.weights)
     splits = {name: read_split(TOKENS / f"{name}.arrow") for name in ("train", "validation")}
-    base = replace(load_params(Params), **ONCE)
+    settings, _ = resolve_settings(load_params(Params), encoder, manifest, rows=len(splits["train"]))
+    base = replace(settings, **ONCE)
     preset = read_document(Path("presets", f"{arguments.preset}.yaml"))["finetune"]
     fast = replace(base, **preset | ONCE)
     contenders = {

@@ -33,8 +33,9 @@ from benchmarks.contenders import Clock, Texts, now, ours, textbook, trainer
 from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import build_classifier
 from bertline.encoder.layers import measure_depths
-from bertline.params.finetune import Params
+from bertline.params.finetune import Params, Resolved
 from bertline.rows.io import read_rows
+from bertline.stages.finetune.prepare import resolve_settings
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
 from bertline.tokens.pretrained import find_pretrained
@@ -80,12 +81,13 @@ def main() -> None:
 
     device = torch.device(arguments.device)
     own = {name: getattr(arguments, name) for name in ("device", "batch_size", "epochs")}
-    params = replace(load_params(Params), **own, **PLAIN)
-    torch.set_num_threads(params.threads)
+    section = replace(load_params(Params), **own, **PLAIN)
+    torch.set_num_threads(section.threads)
     keep_freed_memory()  # what helps one contender helps all
     manifest = Manifest.read(TOKENS)
     tokenizer = AutoTokenizer.from_pretrained(TOKENS)
     texts, split = read(arguments.rows, arguments.joined, manifest.max_length)
+    params, _ = resolve_settings(section, find_pretrained(manifest.weights), manifest, rows=len(split))
     textbook_rows = Texts(texts, split.labels.tolist(), tokenizer, manifest.max_length)
     pad_to_max = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=manifest.max_length)
     dynamic = DataCollatorWithPadding(tokenizer)
@@ -121,7 +123,7 @@ def main() -> None:
 
 
 def report(
-    seconds: dict[str, list[float]], split: TokenizedSplit, params: Params, model: PreTrainedModel
+    seconds: dict[str, list[float]], split: TokenizedSplit, params: Resolved, model: PreTrainedModel
 ) -> None:
     """Print the table."""
     tokens, peak = int(split.lengths.sum()), matmul_peak(model.device)

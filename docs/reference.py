@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 import typer.main
@@ -83,7 +83,7 @@ def _type(hint: Any) -> str:
     """Return how a person writes the type `hint`: `int or null`, or the values of a Literal."""
     if get_origin(hint) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(hint))
-    if isinstance(hint, UnionType):
+    if get_origin(hint) in (Union, UnionType):
         return " or ".join(_type(part) for part in get_args(hint))
     if hint is type(None):
         return "null"

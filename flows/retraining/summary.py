@@ -14,6 +14,7 @@ from typing import Any
 from bertline.project.layout import (
     CANDIDATE,
     EVALUATION_PAGE,
+    FINETUNE_SUMMARY,
     INGEST_REPORT,
     METRICS,
     SPLIT_SUMMARY,
@@ -60,7 +61,7 @@ class Summary:
 
     stages: Mapping[str, str]  # name to state: Completed, Restored or Cached
     rows: Mapping[str, int]  # in, duplicates, quarantined, near-duplicates removed
-    warnings: list[str]
+    warnings: list[str]  # about the data, then about the training
     metrics: Mapping[str, Any]
     verdict: str
     reasons: str
@@ -91,7 +92,7 @@ class Summary:
                 "quarantined": data.validated["rows_quarantined"],
                 "near-duplicates removed": _read(root / SPLIT_SUMMARY)["set_aside"],
             },
-            warnings=data.warnings(),
+            warnings=[*data.warnings(), *training_warnings(root)],
             metrics=_read(root / METRICS),
             verdict=f"promoted: {version} is the champion now" if version else decision.headline,
             reasons=decision.reasons,
@@ -151,6 +152,13 @@ class Summary:
             f"{folder}bertline history",
             "make up",
         ]
+
+
+def training_warnings(root: Path) -> list[str]:
+    """Return what `finetune` warns of; a model of an earlier version has no such list."""
+    path = root / FINETUNE_SUMMARY
+    warnings: list[str] = _read(path).get("warnings", []) if path.exists() else []
+    return [f"finetune: {each}" for each in warnings]
 
 
 def _read(path: Path) -> Any:

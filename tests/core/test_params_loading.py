@@ -19,7 +19,7 @@ def edited(folder: Path, old: str, new: str) -> Path:
 
 
 def test_a_section_becomes_a_frozen_typed_object(tmp_path: Path) -> None:
-    params = load_params(FinetuneParams, edited(tmp_path, "learning_rate: 2.0e-4", "learning_rate: 3e-5"))
+    params = load_params(FinetuneParams, edited(tmp_path, "learning_rate: auto", "learning_rate: 3e-5"))
     assert params.learning_rate == 3e-5
     with pytest.raises(AttributeError):
         params.seed = 7  # type: ignore[misc]
@@ -29,16 +29,18 @@ def test_a_section_becomes_a_frozen_typed_object(tmp_path: Path) -> None:
     ("old", "new", "says"),
     [
         ("  epochs:", "  epoch:", "unknown key finetune.epoch; allowed: seed, epochs,"),
-        ("  epochs: 3", "  # epochs: 3", "finetune.epochs is missing"),
-        ("epochs: 3", "epochs: 3.5", "finetune.epochs is 3.5; allowed: a valid integer"),
-        ("epochs: 3", "epochs: three", "finetune.epochs is 'three'; allowed: a valid integer"),
-        ("epochs: 3", "epochs: 0", "finetune.epochs is 0; allowed: >= 1"),
+        ("  epochs: auto", "  # epochs: auto", "finetune.epochs is missing"),
+        ("epochs: 3", "epochs: auto", "adapt.epochs is 'auto'; allowed: a valid integer"),
+        ("epochs: auto", "epochs: 3.5", "finetune.epochs is 3.5; allowed: a valid integer or 'auto'"),
+        ("epochs: auto", "epochs: all", "finetune.epochs is 'all'; allowed: a valid integer or 'auto'"),
+        ("epochs: auto", "epochs: 0", "finetune.epochs is 0; allowed: >= 1"),
+        ("rate: auto", "rate: fast", "finetune.learning_rate is 'fast'; allowed: a valid number or 'auto'"),
         (
             "max_grad_norm: 1.0",
             "max_grad_norm: true",
             "finetune.max_grad_norm is True; allowed: a valid number",
         ),
-        ("learning_rate: 2.0e-4", "learning_rate: .nan", "finetune.learning_rate is"),
+        ("learning_rate: auto", "learning_rate: .nan", "finetune.learning_rate is"),
         ("select_by: macro_f1", "select_by: f2", "allowed: 'macro_f1', 'accuracy' or 'loss'"),
         ("\nfinetune:", "\nfinetuning:", "unknown section 'finetuning'; allowed: adapt, baseline,"),
         ("promote:", "promote: yes\nx:", "unknown section 'x'"),
@@ -52,7 +54,7 @@ def test_a_section_becomes_a_frozen_typed_object(tmp_path: Path) -> None:
             "micro_batch: 33",
             "finetune.micro_batch is 33; allowed: null, or 1 to batch_size (32)",
         ),
-        ("patience: null", "patience: 3", "finetune.patience is 3; allowed: null, or 1 to under epochs (3)"),
+        ("patience: null", "patience: 0", "finetune.patience is 0; allowed: null, or >= 1"),
         (
             "parallelism: ddp",
             "parallelism: fsdp",

@@ -17,8 +17,10 @@ from tests.support.params import section
             {"cache_activations": True},
             "cache_activations is True; allowed: false where frozen_layers is null",
         ),
-        ({"unfreeze_epochs": 3}, "unfreeze_epochs is 3; allowed: 0 to under epochs (3)"),
+        ({"unfreeze_epochs": 3, "epochs": 3}, "unfreeze_epochs is 3; allowed: 0 to under epochs (3)"),
         ({"unfreeze_epochs": 2, "patience": 2}, "patience is 2; allowed: null, or over unfreeze_epochs (2)"),
+        ({"patience": 3, "epochs": 3}, "patience is 3; allowed: null, or 1 to under epochs (3)"),
+        ({"unfreeze_epochs": -1}, "unfreeze_epochs is -1; allowed: >= 0"),
     ],
 )
 def test_settings_that_cannot_be_combined_are_refused(changes: dict[str, object], says: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bertline.params.adapt import Params as AdaptParams
-from bertline.params.finetune import Params
+from bertline.params.finetune import Resolved
 from bertline.stages.tokenize.token_writer import Chunk, pack_ids, write_split
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
@@ -18,7 +18,7 @@ from bertline.tokens.truncation import Truncator, load_tokenizer
 from tests.support.params import TINY_TRAINING, section
 from tests.support.tiny import CLASSES, make_texts
 
-PARAMS: Params = section("finetune", **TINY_TRAINING)
+PARAMS = Resolved(**vars(section("finetune", **TINY_TRAINING)))
 ADAPT: AdaptParams = section(
     "adapt", **TINY_TRAINING | {"objective": "mlm", "batch_size": 16, "device": "cpu"}
 )
@@ -47,8 +47,8 @@ def splits(tokenized: Callable[..., TokenizedSplit]) -> dict[str, TokenizedSplit
 
 
 @pytest.fixture(scope="session")
-def params() -> Callable[..., Params]:
-    def make(**changes: object) -> Params:
+def params() -> Callable[..., Resolved]:
+    def make(**changes: object) -> Resolved:
         return replace(PARAMS, **changes)
 
     return make

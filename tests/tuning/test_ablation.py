@@ -131,7 +131,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Pa
     (root / ".gitignore").write_text(
         "/data/\n/models/\n/reports/finetune\n/reports/evaluation\n/.bertline/\n"
     )
-    write_params(root, tokenize={"weights": "models/tiny"}, finetune={"learning_rate": 2e-4})
+    write_params(root, tokenize={"weights": "models/tiny"}, finetune={"epochs": 3, "learning_rate": 2e-4})
     shutil.copytree(tiny_encoder, root / "models/tiny")
     (root / "models/teacher").mkdir()
     (root / "models/teacher/teacher.txt").write_text("wise")

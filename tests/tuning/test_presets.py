@@ -92,6 +92,6 @@ def test_the_command_lists_presets_and_says_what_it_changed() -> None:
     listed = CliRunner().invoke(app, ["preset"]).stdout
     assert [line.split()[0] for line in listed.splitlines()] == NAMES
     done = CliRunner().invoke(app, ["preset", "textbook"])
-    assert "finetune.learning_rate: 0.0002 -> 1.0e-05" in done.stdout
+    assert "finetune.learning_rate: auto -> 1.0e-05" in done.stdout
     wrong = CliRunner().invoke(app, ["preset", "fst"])
     assert "there is no preset 'fst'; choose from fast, " in wrong.stderr

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from bertline.params.finetune import Resolved
 from bertline.tuning.techniques import Technique, find_techniques
 from tests.support.params import section
 from tests.support.tiny import PROJECT
 
-FINETUNE = section("finetune")
+FINETUNE = Resolved(**vars(section("finetune", epochs=3, learning_rate=2e-4)))
 ADAPT = section("adapt")
-SMALL_DATA = section("finetune", **YAML(typ="safe").load(PROJECT / "presets/small-data.yaml")["finetune"])
+PRESET = YAML(typ="safe").load(PROJECT / "presets/small-data.yaml")["finetune"]
+SMALL_DATA = Resolved(**vars(section("finetune", **PRESET)))
 
 
 def settings(technique: Technique, of: str) -> dict[str, Any]:

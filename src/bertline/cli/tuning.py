@@ -49,15 +49,14 @@ def ablate(
     from bertline.core.params_loading import load_params
     from bertline.params.adapt import Params as Adapt
     from bertline.params.checking import check_params
-    from bertline.params.finetune import Params as Finetune
-    from bertline.params.tokenize import Params as Tokenize
     from bertline.tuning.ablation import ABLATION, AblationRuns
+    from bertline.tuning.current_settings import read_settings
     from bertline.tuning.techniques import find_techniques
     from bertline.tuning.yaml_edit import spell
 
     check_params()
-    layers = _encoder_layers(load_params(Tokenize).weights)
-    found = find_techniques(load_params(Finetune), load_params(Adapt), layers)
+    finetune, layers = read_settings()
+    found = find_techniques(finetune, load_params(Adapt), layers)
     chosen = found.choose([name.strip() for name in (techniques or tips).split(",") if name.strip()])
     if show:
         for technique in chosen:
@@ -122,11 +121,3 @@ def _report(runs: "AblationRuns", techniques: "list[Technique]", seeds: int) -> 
         write_csv(rows, ABLATION_TABLE)
     for name, error in runs.errors.items():
         typer.echo(f"{name} failed: {error}", err=True)
-
-
-def _encoder_layers(weights: str) -> int:
-    from bertline.encoder.load import load_config
-    from bertline.tokens.pretrained import find_pretrained
-
-    layers: int = load_config(find_pretrained(weights)).num_hidden_layers
-    return layers

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bertline.core.yaml_text import parse_yaml
 
@@ -72,10 +72,23 @@ def _parse(section: str, params: type[T], value: object, path: Path) -> T:
         return TypeAdapter(params).validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         # An unknown key first: a misspelt key is also a missing one, and the spelling is the news.
-        worst = dict(min(error.errors(), key=lambda each: each["type"] != "unexpected_keyword_argument"))
+        errors = [dict(each) for each in error.errors()]
+        worst = min(errors, key=lambda each: each["type"] != "unexpected_keyword_argument")
+        worst = _join_alternatives(worst, errors, value)
         raise ValueError(
             f"{path}: {_explain_renamed(section, params, worst) or _explain(section, params, worst)}"
         ) from None
+
+
+def _join_alternatives(
+    error: dict[str, Any], errors: list[dict[str, Any]], section: object
+) -> dict[str, Any]:
+    """Return the errors of one key as one, if it allows several types: pydantic has an error for each."""
+    key, *inner = error["loc"] or [None]
+    if not inner or not isinstance(section, Mapping) or error["input"] != section.get(key):
+        return error
+    allowed = [_allowed(each) for each in errors if each["loc"][:1] == (key,)]
+    return error | {"loc": (key,), "msg": " or ".join(allowed)}
 
 
 def _explain_renamed(section: str, params: type, error: dict[str, object]) -> str | None:
@@ -110,5 +123,8 @@ def _explain(section: str, params: type, error: dict[str, object]) -> str:
         case "dataclass_type":
             return f"section {section} is {error['input']!r}; allowed: a mapping with {fields}"
         case _:
-            allowed = str(error["msg"]).removeprefix("Input should be ")
-            return f"{field} is {error['input']!r}; allowed: {allowed}"
+            return f"{field} is {error['input']!r}; allowed: {_allowed(error)}"
+
+
+def _allowed(error: dict[str, object]) -> str:
+    return str(error["msg"]).removeprefix("Input should be ")

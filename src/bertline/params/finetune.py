@@ -1,14 +1,17 @@
-"""The `finetune` section of params.yaml; the comments there explain each setting."""
+"""The `finetune` section of params.yaml; the comments there explain each setting.
+
+`Params` is the section as it stands, with settings that may be auto. The stage turns it into `Resolved`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from bertline.core.bounds import require
-from bertline.params.training import Training
+from bertline.params.training import Training, TrainingSection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(Training):
+class Params(TrainingSection):
     """How the encoder is fine-tuned."""
 
     restarts: int
@@ -41,10 +44,13 @@ class Params(Training):
         require("layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "0 < factor <= 1")
         self._check_layers()
         self._check_lora()
-        unfreeze = self.unfreeze_epochs
-        require(
-            "unfreeze_epochs", unfreeze, 0 <= unfreeze < self.epochs, f"0 to under epochs ({self.epochs})"
-        )
+        self._check_unfreezing()
+
+    def _check_unfreezing(self) -> None:
+        epochs, unfreeze = self.epochs, self.unfreeze_epochs
+        require("unfreeze_epochs", unfreeze, unfreeze >= 0, ">= 0")
+        if epochs != "auto":
+            require("unfreeze_epochs", unfreeze, unfreeze < epochs, f"0 to under epochs ({epochs})")
         unfrozen = self.patience is None or self.patience > unfreeze
         require("patience", self.patience, unfrozen, f"null, or over unfreeze_epochs ({unfreeze})")
 
@@ -67,3 +73,11 @@ class Params(Training):
         require("lora_rank", rank, rank is None or not self.reinit_layers, "null with reinit_layers")
         trained = layers is None or (self.frozen_layers or 0) < layers
         require("lora_rank", rank, rank is None or trained, f"null where all layers ({layers}) are frozen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(Params, Training):
+    """The same settings with a number for each that was auto; `stages.finetune.recipe` makes it."""
+
+    epochs: int
+    learning_rate: float

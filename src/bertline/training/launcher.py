@@ -24,13 +24,13 @@ import torch
 from torch import distributed as dist
 
 from bertline.core.files import replacing
-from bertline.params.training import Training
+from bertline.params.training import TrainingSection
 
 MICRO_BATCH_FILE = "BERTLINE_MICRO_BATCH_FILE"
 """Environment variable: the path of the file that holds the largest micro-batch that fits into memory."""
 
 
-def launch(params: Training) -> bool:
+def launch(params: TrainingSection) -> bool:
     """Run the command of this process in `params.processes` processes; return whether that was done.
 
     It is not done if one process is asked for, or if this process is already one of several.

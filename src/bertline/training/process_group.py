@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import distributed as dist
 
-from bertline.params.training import Training
+from bertline.params.training import TrainingSection
 
 Number = TypeVar("Number", float, np.ndarray)
 
@@ -97,7 +97,7 @@ class World:
 
 
 @contextmanager
-def process_group(params: Training) -> Iterator[World]:
+def process_group(params: TrainingSection) -> Iterator[World]:
     """Connect the processes that `launch` or torchrun started, for the length of the block.
 
     Raises:

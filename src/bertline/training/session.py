@@ -12,7 +12,7 @@ from bertline.core.files import content_hash
 from bertline.encoder.classifier import save_classifier
 from bertline.encoder.oom import memory_errors
 from bertline.encoder.precision import pick_device
-from bertline.params.training import Training
+from bertline.params.training import TrainingSection
 from bertline.tokens.manifest import Manifest
 from bertline.training.checkpoints import SCRATCH, Checkpoints, only_training, training_code
 from bertline.training.determinism import keep_freed_memory, make_deterministic, runtime
@@ -69,7 +69,7 @@ class Session:
 
 
 def run_session(
-    stage: str, params: Training, inputs: list[Path], report: Path, train: Callable[[Session], None]
+    stage: str, params: TrainingSection, inputs: list[Path], report: Path, train: Callable[[Session], None]
 ) -> None:
     """Call `train` in this process, or in each of `params.processes` processes.
 

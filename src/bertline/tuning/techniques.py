@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bertline.params.adapt import Params as Adapt
-from bertline.params.finetune import Params as Finetune
+from bertline.params.finetune import Resolved as Finetune
 from bertline.tuning.yaml_edit import Value
 
 RESTARTS = 3

@@ -17,7 +17,14 @@ from tests.support.tiny import CLASSES, SIZES, make_texts, write_csv
 
 
 def set_finetune(encoder: Path, **knobs: object) -> None:
-    finetune = {"epochs": 4, "batch_size": 8, "checkpoint_every": 10, "device": "cpu", "threads": 1}
+    finetune = {
+        "epochs": 4,
+        "learning_rate": 3e-3,
+        "batch_size": 8,
+        "checkpoint_every": 10,
+        "device": "cpu",
+        "threads": 1,
+    }
     sections = {"ingest": {"source": "data/incoming/*.csv"}, "tokenize": {"weights": str(encoder)}}
     write_params(Path(), **sections, finetune=finetune | knobs)
 
@@ -81,6 +88,30 @@ def test_the_folder_has_the_statistics_of_all_training_rows(finished: Path) -> N
     assert shapes == [(len(CLASSES), SIZES["hidden_size"])] * 2
     report = json.loads((finished / "reports/finetune/out_of_scope.json").read_text())
     assert report["rows"] == len(read_split(finished / "data/tokens/train.arrow"))
+
+
+def test_the_summary_has_the_numbers_that_were_trained_with(finished: Path) -> None:
+    summary = json.loads((finished / "reports/finetune/summary.json").read_text())
+    assert (summary["epochs"], summary["learning_rate"]) == (4, 3e-3)
+
+
+def test_what_is_auto_is_chosen_told_and_recorded(before: Path, tiny_encoder: Path) -> None:
+    set_finetune(tiny_encoder, epochs="auto", learning_rate="auto", batch_size=64)
+    said = run("finetune").stdout.splitlines()
+    summary = json.loads(Path("reports/finetune/summary.json").read_text())
+    [about_epochs] = [line for line in said if line.startswith("epochs: auto -> ")]
+    [about_rate] = [line for line in said if line.startswith("learning_rate: auto -> ")]
+    assert about_epochs.split()[3] == str(summary["epochs"])
+    assert about_rate.split()[3] == f"{summary['learning_rate']:g}"
+    assert len(Path("reports/finetune/epochs.csv").read_text().splitlines()) == 1 + summary["epochs"]
+
+
+def test_what_is_wrong_with_a_training_is_told_and_recorded(before: Path, tiny_encoder: Path) -> None:
+    set_finetune(tiny_encoder, epochs=1, learning_rate=1e-8)
+    said = run("finetune").stdout
+    warnings = json.loads(Path("reports/finetune/summary.json").read_text())["warnings"]
+    assert warnings[0].startswith("the training loss did not fall")
+    assert all(f"warning: {each}\n" in said for each in warnings)
 
 
 @pytest.mark.parametrize("killed", [signal.SIGINT, signal.SIGKILL], indirect=True)

@@ -14,11 +14,13 @@ from transformers import PreTrainedModel
 from bertline.encoder.classifier import build_classifier
 from bertline.encoder.collate import collate_for
 from bertline.encoder.layers import enable_gradient_checkpointing, measure_depths
+from bertline.encoder.load import load_config
 from bertline.encoder.unpadding import enable_unpadding
-from bertline.params.finetune import Params
+from bertline.params.finetune import Params, Resolved
 from bertline.stages.finetune import lora
 from bertline.stages.finetune.frozen_cache import frozen_layer_cache
 from bertline.stages.finetune.layers import drop_layers, freeze, needs_depths, reinitialize
+from bertline.stages.finetune.recipe import resolve
 from bertline.stages.finetune.task import Classification, predict
 from bertline.tokens.arrays import TokenizedSplit
 from bertline.tokens.manifest import Manifest
@@ -27,6 +29,19 @@ from bertline.training.checkpoints import Checkpoints
 from bertline.training.determinism import make_deterministic
 from bertline.training.history import Epoch, Step
 from bertline.training.loop import train
+
+
+def resolve_settings(
+    params: Params, encoder: Path, manifest: Manifest, *, rows: int
+) -> tuple[Resolved, list[str]]:
+    """Return `params` in numbers for `rows` training rows, and a line about each setting that was auto.
+
+    Raises:
+        ValueError: `encoder` holds no config, or the epochs do not fit the other settings.
+    """
+    config, classes = load_config(encoder), len(manifest.classes)
+    size = {"layers": config.num_hidden_layers, "hidden_size": config.hidden_size}
+    return resolve(params, rows=rows, classes=classes, **size)
 
 
 def prepare(encoder: Path, manifest: Manifest, params: Params, device: torch.device) -> PreTrainedModel:
@@ -83,7 +98,7 @@ def teacher_logits(
 def fine_tune(
     model: PreTrainedModel,
     splits: dict[str, TokenizedSplit],
-    params: Params,
+    params: Resolved,
     checkpoints: Checkpoints,
     teacher_logits_NC: np.ndarray | None = None,
 ) -> Iterator[Step | Epoch]:

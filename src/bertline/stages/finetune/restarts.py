@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from bertline.encoder.unpadding import is_unpadding_enabled
-from bertline.params.finetune import Params
+from bertline.params.finetune import Resolved
 from bertline.stages.finetune.frozen_cache import disk_bytes
 from bertline.stages.finetune.prepare import fine_tune, prepare
 from bertline.tokens.arrays import TokenizedSplit
@@ -38,7 +38,7 @@ def train_with_restarts(
     encoder: Path,
     manifest: Manifest,
     splits: dict[str, TokenizedSplit],
-    params: Params,
+    params: Resolved,
     teacher_logits_NC: np.ndarray | None = None,
 ) -> Trained:
     """Train once for each of the seeds `params.seed`, `params.seed + 1`, ..., and return the best training.
@@ -73,7 +73,7 @@ def train_with_restarts(
 
 
 def _news(
-    checkpoints: Checkpoints, model: PreTrainedModel, params: Params, splits: dict[str, TokenizedSplit]
+    checkpoints: Checkpoints, model: PreTrainedModel, params: Resolved, splits: dict[str, TokenizedSplit]
 ) -> list[str]:
     """Return the lines that tell a person how a training starts."""
     if checkpoints.finished:

@@ -9,10 +9,12 @@ from bertline.core.params_loading import load_params
 from bertline.head.out_of_scope import FILE
 from bertline.params.finetune import Params
 from bertline.stages.finetune.calibration import calibrate
+from bertline.stages.finetune.diagnosis import diagnose
 from bertline.stages.finetune.distillation import load_teacher
-from bertline.stages.finetune.prepare import teacher_logits
+from bertline.stages.finetune.prepare import resolve_settings, teacher_logits
 from bertline.stages.finetune.restarts import train_with_restarts
 from bertline.stages.finetune.statistics import fit_statistics
+from bertline.stages.finetune.task import predict_classes_of
 from bertline.tokens.arrays import TokenizedSplit, read_split
 from bertline.tokens.manifest import Manifest
 from bertline.training.session import Session, run_session
@@ -27,10 +29,15 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
         manifest = Manifest.read(tokens)
         encoder = find_encoder(manifest, adapted)
         splits = {name: read_split(tokens / f"{name}.arrow") for name in ("train", "validation")}
+        resolved, lines = resolve_settings(params, encoder, manifest, rows=len(splits["train"]))
+        session.announce(*lines)
         teacher_logits_NC = _ask_teacher(teacher, tokens, manifest, splits["train"], params, session)
-        best = train_with_restarts(session, encoder, manifest, splits, params, teacher_logits_NC)
+        best = train_with_restarts(session, encoder, manifest, splits, resolved, teacher_logits_NC)
         calibration = calibrate(best.model, splits["validation"], params)
         session.announce(calibration.line())
+        predicted = predict_classes_of(calibration.before_NC, like=calibration.targets)
+        warnings = diagnose(best.events, calibration.targets, predicted, manifest.classes, resolved)
+        session.announce(*(f"warning: {each}" for each in warnings))
         statistics, out_of_scope = fit_statistics(best.model, splits, params)
         if session.world.is_main:
             calibrated = calibration.record(manifest.classes)
@@ -43,7 +50,8 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
             }
             temperature = {"temperature": calibrated["temperature"]}
             write_json(model / "bertline.json", origin | reading | temperature | session.facts)
-            session.write_report(best.events, params.select_by, seed=best.seed)
+            used = {"epochs": resolved.epochs, "learning_rate": resolved.learning_rate}
+            session.write_report(best.events, params.select_by, seed=best.seed, **used, warnings=warnings)
             write_json(report / "out_of_scope.json", out_of_scope)
             write_json(report / "calibration.json", calibrated)
 

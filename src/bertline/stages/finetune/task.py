@@ -19,7 +19,7 @@ from bertline.encoder.layers import LayerDepths
 from bertline.encoder.ordering import sorted_order, training_order
 from bertline.encoder.precision import autocast
 from bertline.metrics.classification import accuracy, macro_f1, predict_classes
-from bertline.params.finetune import Params
+from bertline.params.finetune import Resolved
 from bertline.stages.finetune.distillation import distillation_loss
 from bertline.stages.finetune.layers import unfreeze
 from bertline.stages.finetune.losses import class_weights, row_losses, row_weights, symmetric_kl
@@ -61,7 +61,7 @@ class Classification:
     def __init__(
         self,
         splits: dict[str, TokenizedSplit],
-        params: Params,
+        params: Resolved,
         collate: Collate,
         teacher_logits_NC: np.ndarray | None = None,
         depths: LayerDepths | None = None,
@@ -133,8 +133,7 @@ class Classification:
         """Return loss (plain cross-entropy, in nats), accuracy (of all labels of a row) and macro-F1."""
         logits_NC = predict(model, self._validation, self._params.rows_at_once, self._collate)
         labels = self._validation.labels
-        scores_NC = torch.from_numpy(logits_NC).sigmoid().numpy() if labels.ndim == 2 else logits_NC
-        predicted = predict_classes(scores_NC, like=labels)
+        predicted = predict_classes_of(logits_NC, like=labels)
         return {
             "loss": _plain_loss(torch.from_numpy(logits_NC), torch.tensor(labels)),
             "accuracy": accuracy(labels, predicted),
@@ -191,6 +190,12 @@ def infer(
         for places in sorted_order(split.lengths[rows_R], batch_size):
             inference.run(places, score)
     return world.sum(results_RW)
+
+
+def predict_classes_of(logits_NC: np.ndarray, *, like: np.ndarray) -> np.ndarray:
+    """Return the predicted labels in the form of `like`: class indices [N], or 0 and 1 [N, C]."""
+    scores_NC = torch.from_numpy(logits_NC).sigmoid().numpy() if like.ndim == 2 else logits_NC
+    return predict_classes(scores_NC, like=like)
 
 
 def _batch(split: TokenizedSplit, rows: np.ndarray, collate: Collate) -> LabelledBatch:

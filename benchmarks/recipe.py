@@ -1,0 +1,215 @@
+"""The recipe of `finetune` (epochs: auto, learning_rate: auto) against fixed settings, on several data sets.
+
+Trains the packaged encoder with the project's own engine, on one CPU thread and otherwise by params.yaml.
+Adds a line for each training to benchmarks/results/recipe.csv. A training whose line is there is not run
+again: the command continues where it was stopped, and a later session adds to it. First come the fixed
+numbers of epochs and the rule's own, with one seed; then the other seeds; then other learning rates.
+
+Validation rows choose the epoch, as in the product; other rows score it. Both come from the training parts of
+the packages. `--report` only prints the table: the rule against the best fixed number of epochs, with the
+noise of seeds. `--sets` names some sets; no training starts after `--minutes`.
+"""
+
+import argparse
+import csv
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from benchmarks.recipe_data import DATA_SETS, Prepared, prepare_data
+from bertline.core.params_loading import load_params
+from bertline.encoder.collate import collate_for
+from bertline.metrics.classification import accuracy, macro_f1
+from bertline.params.finetune import Params, Resolved
+from bertline.stages.finetune.diagnosis import diagnose
+from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.stages.finetune.recipe import choose_epochs, choose_learning_rate
+from bertline.stages.finetune.task import predict, predict_classes_of
+from bertline.tokens.arrays import TokenizedSplit
+from bertline.training.checkpoints import Checkpoints
+from bertline.training.determinism import keep_freed_memory
+from bertline.training.history import best_epoch
+
+RESULTS = Path("benchmarks/results/recipe.csv")
+WEIGHTS = "sample:all-MiniLM-L6-v2"
+FIXED_EPOCHS = (3, 8, 16)
+BATCH_SIZE = 32
+RATES = (1e-4, 2e-4, 4e-4)
+RATE = choose_learning_rate(6, 384)
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training."""
+
+    data: str
+    epochs: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run, on the rows that score: of the best epoch on validation. A line of the file."""
+
+    data: str
+    epochs: int
+    learning_rate: float
+    seed: int
+    rows: int
+    classes: int
+    best_epoch: int
+    accuracy: float
+    macro_f1: float
+    warnings: int
+    minutes: float
+
+    @property
+    def run(self) -> Run:
+        """The training."""
+        return Run(self.data, self.epochs, self.learning_rate, self.seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", nargs="+", choices=DATA_SETS, default=[*DATA_SETS])
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--report", action="store_true")
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    done = {result.run: result for result in read_results()}
+    if not arguments.report:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        measure(arguments.sets, done, time.monotonic() + 60 * arguments.minutes)
+    report(arguments.sets, [*done.values()])
+
+
+def measure(names: list[str], done: dict[Run, Result], deadline: float) -> None:
+    """Add to `done`, and to the file, the runs that are missing, until the deadline."""
+    prepared = {name: prepare_data(DATA_SETS[name], WEIGHTS) for name in names}
+    for run in plan(prepared):
+        if run in done:
+            continue
+        if time.monotonic() > deadline:
+            print("out of time; the same command continues")
+            return
+        done[run] = train(run, prepared[run.data])
+        append(done[run])
+        print(f"{run}: {done[run].accuracy:.4f}, {done[run].minutes:.1f} min", flush=True)
+
+
+def plan(prepared: dict[str, Prepared]) -> Iterator[Run]:
+    """Yield all runs, those that say most first."""
+    for seed in SEEDS:
+        for name, data in prepared.items():
+            # The ends first: 8 epochs lie between them.
+            for epochs in sorted({*FIXED_EPOCHS, rule(data)}, key=lambda each: (each == 8, each)):
+                yield Run(name, epochs, RATE, seed)
+    for name, data in prepared.items():
+        for rate in RATES:
+            yield Run(name, rule(data), rate, SEEDS[0])
+
+
+def rule(data: Prepared) -> int:
+    """Return the epochs that the recipe gives."""
+    return choose_epochs(len(data.splits["train"]), len(data.manifest.classes), BATCH_SIZE)
+
+
+def train(run: Run, data: Prepared) -> Result:
+    """Return how the best epoch on validation does on the rows that score."""
+    start = time.process_time()
+    changes = {"epochs": run.epochs, "learning_rate": run.learning_rate, "seed": run.seed}
+    fixed = {"batch_size": BATCH_SIZE, "patience": None, "device": "cpu", "threads": 1}
+    params = Resolved(**vars(load_params(Params)) | changes | fixed)
+    model = prepare(data.encoder, data.manifest, params, torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as scratch:
+        events = list(fine_tune(model, data.splits, params, Checkpoints("recipe", Path(scratch))))
+    best = best_epoch(events, params.select_by)
+    assert best is not None, "at least one epoch is asked for"
+    validation, score = data.splits["validation"], data.splits["score"]
+    predicted = predict_labels(model, validation, params)
+    warnings = diagnose(events, validation.labels, predicted, data.manifest.classes, params)
+    for each in warnings:
+        print(f"  {each}")
+    predicted = predict_labels(model, score, params)
+    return Result(
+        **vars(run),
+        rows=len(data.splits["train"]),
+        classes=len(data.manifest.classes),
+        best_epoch=best.epoch,
+        accuracy=round(accuracy(score.labels, predicted), 4),
+        macro_f1=round(macro_f1(score.labels, predicted, len(data.manifest.classes)), 4),
+        warnings=len(warnings),
+        minutes=round((time.process_time() - start) / 60, 2),
+    )
+
+
+def predict_labels(model: PreTrainedModel, split: TokenizedSplit, params: Resolved) -> np.ndarray:
+    """Return the class of each row that `model` predicts [N]."""
+    logits = predict(model, split, params.rows_at_once, collate_for(model))
+    return predict_classes_of(logits, like=split.labels)
+
+
+def read_results() -> list[Result]:
+    """Return the lines of the file."""
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        types = {field.name: field.type for field in fields(Result)}
+        assert all(isinstance(each, type) for each in types.values()), "annotations are evaluated here"
+        return [Result(**{name: types[name](row[name]) for name in types}) for row in csv.DictReader(file)]
+
+
+def append(result: Result) -> None:
+    """Add a line to the file."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    new = not RESULTS.exists()
+    with RESULTS.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Result)], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(vars(result))
+
+
+def report(names: list[str], results: list[Result]) -> None:
+    """Print a line for each set: accuracy by epochs at the rule's rate, and what the rule loses."""
+    columns = "".join(f"{f'{each} epochs':>15}" for each in FIXED_EPOCHS)
+    print(f"{'accuracy':16}{'rows':>6}{'classes':>9}{columns}{'rule':>22}{'rule - best fixed':>20}")
+    for name in names:
+        of_set = [each for each in results if each.data == name and each.learning_rate == RATE]
+        if not of_set:
+            continue
+        rows, classes = of_set[0].rows, of_set[0].classes
+        chosen = choose_epochs(rows, classes, BATCH_SIZE)
+        by_epochs = {
+            epochs: [each.accuracy for each in of_set if each.epochs == epochs]
+            for epochs in {*FIXED_EPOCHS, chosen}
+        }
+        cells = "".join(f"{_cell(by_epochs[each]):>15}" for each in FIXED_EPOCHS)
+        best = max((fmean(by_epochs[each]) for each in FIXED_EPOCHS if by_epochs[each]), default=None)
+        own = by_epochs[chosen]
+        loss = f"{fmean(own) - best:+.4f}" if own and best is not None else "-"
+        print(f"{name:16}{rows:6}{classes:9}{cells}{f'{chosen}: {_cell(own)}':>22}{loss:>20}")
+
+
+def _cell(values: list[float]) -> str:
+    """Return the mean, and the standard deviation over seeds where there are several."""
+    if not values:
+        return "-"
+    return f"{fmean(values):.4f}" + (f" ±{stdev(values):.3f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()

