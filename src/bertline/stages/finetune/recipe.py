@@ -11,7 +11,7 @@ import math
 
 from bertline.params.finetune import Params, Resolved
 
-FEWEST_EPOCHS, MOST_EPOCHS = 3, 16
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 32
 STEPS = 86.0
 STEPS_GROW = 0.75
 """A training of C classes takes about `STEPS` * C ** `STEPS_GROW` steps."""
