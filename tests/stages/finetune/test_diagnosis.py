@@ -120,9 +120,20 @@ def test_a_loss_that_did_not_fall_is_not_called_rising_or_overfitting_too() -> N
     assert warning.startswith("the training loss did not fall")
 
 
-def test_a_class_that_is_never_predicted_is_named_with_its_rows() -> None:
-    [warning] = warnings(SANE, predicted=np.where(TARGETS == 1, 0, TARGETS))
-    assert warning.startswith("never predicted on validation: place (200 rows): set finetune.class_weights")
+ENDED = [*SANE, (0.25, 0.36, 0.904)]
+"""The third epoch is the best."""
+
+
+@pytest.mark.parametrize(
+    ("epochs", "remedy"),
+    [(SANE, "finetune.epochs: 6"), (ENDED, "finetune.class_weights: balanced")],
+    ids=["the last epoch is the best", "it is not"],
+)
+def test_a_class_that_is_never_predicted_is_named_with_its_rows_and_a_remedy(
+    epochs: Sequence[tuple[float, float, float]], remedy: str
+) -> None:
+    [warning] = warnings(epochs, predicted=np.where(TARGETS == 1, 0, TARGETS))
+    assert warning.startswith(f"never predicted on validation: place (200 rows): set {remedy}, or add rows")
 
 
 def test_a_class_of_few_validation_rows_is_not_named() -> None:
