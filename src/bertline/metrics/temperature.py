@@ -2,15 +2,18 @@
 
 Guarantees: the temperature lies in `BOUNDS`, the same logits give the same one, and dividing by it changes no
 answer. Does not mend probabilities that are wrong in other ways, such as those of a class that is always
-over-confident while another is not.
+over-confident while another is not. Two precautions for few rows, with the numbers of simulations:
 
-The log-loss has one more row, whose label is each class in equal shares (Platt's smoothing). Without it, the
-loss of a small validation split that has no wrong answer falls for ever, and T goes to its lower bound. In
-simulations with 60 rows and 96 % accuracy, the log-loss of new rows then rose from .124 to .173; with it, to
-.138. From 500 rows on both are equal.
+- The temperature stays 1 unless the rows show, at the 95 % level, that another is better. One that is always
+  taken from 400 rows made the log-loss of 2,500 new rows significantly worse in a quarter of cases where the
+  probabilities were perfect; with the test in 2 %. Where they were not, little was lost.
+- The log-loss has one more row, whose label is each class in equal shares (Platt's smoothing). Without it,
+  the loss of a small validation split that has no wrong answer falls for ever, and T goes to its lower bound:
+  with 60 rows and 96 % accuracy, the log-loss of new rows rose from .124 to .173; with it, to .138.
 
 Sources: Guo et al., On Calibration of Modern Neural Networks, ICML 2017; Platt, Probabilistic Outputs for
-Support Vector Machines, 1999. Shape suffixes: N rows, C classes.
+Support Vector Machines, 1999; for the test Wilks, Annals of Mathematical Statistics 9 (1938).
+Shape suffixes: N rows, C classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import expit, softmax
+from scipy.special import expit, logsumexp, softmax
 
 from bertline.metrics.classification import Floats, Targets
 
@@ -29,6 +32,8 @@ DIGITS = 4
 """Decimals of a temperature: the last bits of the logits do not decide it."""
 MIN_ROWS = 50
 """Fewer rows than this say too little: T stays 1."""
+SHOWN = 3.84
+"""Twice the log-likelihood that another temperature than 1 must gain: the 95 % quantile of chi-squared."""
 MIN_OF_LABEL = 20
 """A label with fewer rows that have it, or that do not, takes the temperature of all labels together."""
 NUMBERS_AT_ONCE = 4_000_000
@@ -89,7 +94,7 @@ def fit_temperature(logits_NC: Probabilities, targets: Targets) -> Temperature:
     logits_NC, targets = logits_NC[judged_N], targets[judged_N]
     wanted = float(np.take_along_axis(logits_NC, targets[:, None], axis=1).mean(dtype=np.float64))
     fitted = _minimize(logits_NC, wanted, float(logits_NC.mean(dtype=np.float64)), rows)
-    return Temperature(np.full(logits_NC.shape[1], fitted))
+    return _with_reason(np.full(logits_NC.shape[1], fitted))
 
 
 def to_logits(probabilities_NC: Probabilities, *, multi_label: bool) -> npt.NDArray[np.float32]:
@@ -125,7 +130,12 @@ def _fit_labels(
         has = int(targets_N.sum())
         if min(has, len(targets_N) - has) >= MIN_OF_LABEL:
             values_C[i] = _fit_binary(logits_NC[finite_N, i], targets_N, len(targets_N))
-    return Temperature(values_C)
+    return _with_reason(values_C)
+
+
+def _with_reason(values_C: Floats) -> Temperature:
+    reason = "the rows do not show that another temperature lowers the log-loss"
+    return Temperature(values_C, None if (values_C != 1).any() else reason)
 
 
 def _fit_binary(logits: Probabilities, targets: Targets, rows: int) -> float:
@@ -137,7 +147,8 @@ def _minimize(logits: Probabilities, wanted: float, equal: float, rows: int) -> 
     """Return the temperature at which the derivative of the smoothed log-loss is 0, or the bound next to it.
 
     In 1 / T the log-loss is convex, and its derivative is the mean logit that the model expects minus the one
-    that the labels have: `wanted` is that of the rows, `equal` that of the row more.
+    that the labels have: `wanted` is that of the rows, `equal` that of the row more. The temperature is 1 if
+    the rows do not show that this one is better.
     """
 
     def slope(inverse: float) -> float:
@@ -147,10 +158,13 @@ def _minimize(logits: Probabilities, wanted: float, equal: float, rows: int) -> 
     if slope(high) - slope(low) < 1e-9:  # the logits of a row are all equal: T has no effect
         return 1.0
     if slope(low) >= 0:
-        return BOUNDS[1]
-    if slope(high) <= 0:
-        return BOUNDS[0]
-    return round(1 / float(brentq(slope, low, high, xtol=1e-9)), DIGITS)
+        best = low
+    elif slope(high) <= 0:
+        best = high
+    else:
+        best = float(brentq(slope, low, high, xtol=1e-9))
+    gained = 2 * len(logits) * (_normalizer(logits, 1.0) - _normalizer(logits, best) - (1 - best) * wanted)
+    return round(1 / best, DIGITS) if gained >= SHOWN else 1.0
 
 
 def _expected(logits: Probabilities, inverse: float) -> float:
@@ -159,6 +173,15 @@ def _expected(logits: Probabilities, inverse: float) -> float:
     for part in _parts(logits):
         p = expit(inverse * part) if part.ndim == 1 else softmax(inverse * part, axis=1)
         total += float((p * part).sum())
+    return total / len(logits)
+
+
+def _normalizer(logits: Probabilities, inverse: float) -> float:
+    """Return the mean of what a logit by T needs to become a log-probability."""
+    total = 0.0
+    for part in _parts(logits):
+        each = np.logaddexp(0, inverse * part) if part.ndim == 1 else logsumexp(inverse * part, axis=1)
+        total += float(each.sum())
     return total / len(logits)
 
 

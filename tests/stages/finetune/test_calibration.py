@@ -48,16 +48,19 @@ def of_labels(split: TokenizedSplit) -> TokenizedSplit:
     return replace(split, labels=sets.astype(np.uint8))
 
 
-def overconfident(kind: str, factor: float = 30.0) -> PreTrainedModel:
-    model = build(kind)
-    linear = find_last_linear(model)
-    assert linear is not None
-    scale_logits(linear, torch.full((3,), factor))
-    return model
-
-
 def logits(model: PreTrainedModel, split: TokenizedSplit) -> np.ndarray:
     return predict(model, split, 16, collate_for(model))
+
+
+def make_overconfident(model: PreTrainedModel, split: TokenizedSplit) -> PreTrainedModel:
+    """Give the logits of each class mean 0 and standard deviation 8 on `split`, and return the model."""
+    found_NC = torch.from_numpy(logits(model, split))
+    linear = find_last_linear(model)
+    assert linear is not None
+    with torch.no_grad():
+        linear.bias -= found_NC.mean(dim=0)
+    scale_logits(linear, 8 / found_NC.std(dim=0))
+    return model
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -65,7 +68,8 @@ def logits(model: PreTrainedModel, split: TokenizedSplit) -> np.ndarray:
 def test_the_logits_are_divided_by_the_temperature(
     kind: str, several: bool, validation: TokenizedSplit, params: MakeParams
 ) -> None:
-    model, split = overconfident(kind), of_labels(validation) if several else validation
+    split = of_labels(validation) if several else validation
+    model = make_overconfident(build(kind), split)
     before = logits(model, split)
     found = calibrate(model, split, params())
     assert found.temperature.reason is None
@@ -76,7 +80,7 @@ def test_the_logits_are_divided_by_the_temperature(
 def test_the_mean_logits_of_windows_are_divided(validation: TokenizedSplit, params: MakeParams) -> None:
     windows = np.arange(0, 301, 3)  # of each row three
     split = replace(validation, labels=validation.labels[:100], row_offsets=windows)
-    model = overconfident("bert")
+    model = make_overconfident(build("bert"), split)
     before = logits(model, split)
     found = calibrate(model, split, params())
     assert found.temperature.applied
@@ -87,7 +91,7 @@ def test_the_mean_logits_of_windows_are_divided(validation: TokenizedSplit, para
 def test_an_unpadded_model_is_calibrated_as_its_padded_self(
     kind: str, validation: TokenizedSplit, params: MakeParams
 ) -> None:
-    padded, unpadded = overconfident(kind), overconfident(kind)
+    padded, unpadded = (make_overconfident(build(kind), validation) for _ in range(2))
     enable_unpadding(unpadded)
     assert is_unpadding_enabled(unpadded)
     expected, found = (calibrate(model, validation, params()) for model in (padded, unpadded))
@@ -95,7 +99,9 @@ def test_an_unpadded_model_is_calibrated_as_its_padded_self(
 
 
 def test_the_log_loss_on_validation_falls(validation: TokenizedSplit, params: MakeParams) -> None:
-    record = calibrate(overconfident("bert"), validation, params()).record(("a", "b", "c"))
+    record = calibrate(make_overconfident(build("bert"), validation), validation, params()).record(
+        ("a", "b", "c")
+    )
     assert record["validation_rows"] == 300
     assert record["validation_after"]["log_loss"] < record["validation_before"]["log_loss"]
 
@@ -105,7 +111,7 @@ def test_a_record_has_one_temperature_or_one_for_each_label(
     several: bool, validation: TokenizedSplit, params: MakeParams
 ) -> None:
     split = of_labels(validation) if several else validation
-    found = calibrate(overconfident("bert"), split, params())
+    found = calibrate(make_overconfident(build("bert"), split), split, params())
     recorded = json.loads(json.dumps(found.record(("a", "b", "c"))))["temperature"]
     values = found.temperature.values_C.tolist()
     assert recorded == (dict(zip("abc", values, strict=True)) if several else values[0])
@@ -154,6 +160,9 @@ def test_a_model_trained_by_low_rank_updates_is_calibrated(
     chosen = params(lora_rank=2)
     model = prepare(tiny_encoder, manifest, chosen, torch.device("cpu"))
     list(fine_tune(model, splits, chosen, Checkpoints("run", tmp_path)))
+    linear = find_last_linear(model)
+    assert linear is not None
+    scale_logits(linear, torch.full((3,), 20.0))
     before = logits(model, splits["train"])
     found = calibrate(model, splits["train"], chosen)
     assert found.temperature.applied
