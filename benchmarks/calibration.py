@@ -35,7 +35,7 @@ from bertline.params.baseline import Params as Baseline
 from bertline.params.finetune import Params
 from bertline.stages.baseline.calibration import fit_out_of_fold
 from bertline.stages.baseline.fit import fit_baseline, predict_out_of_fold
-from bertline.stages.finetune.prepare import fine_tune, prepare
+from bertline.stages.finetune.prepare import fine_tune, prepare, resolve_settings
 from bertline.stages.finetune.task import predict
 from bertline.stages.tokenize.train_tokenizer import special_ids
 from bertline.tokens.arrays import TokenizedSplit
@@ -81,12 +81,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500, help="training rows (default: 500)")
     parser.add_argument("--validation", type=int, default=400, help="rows for the temperature (default: 400)")
     parser.add_argument("--test", type=int, default=2000, help="test rows (default: 2000)")
-    parser.add_argument("--epochs", type=int, default=3, help="epochs (default: 3)")
+    parser.add_argument("--epochs", type=int, default=None, help="epochs (default: those of params.yaml)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     keep_freed_memory()
-    params = replace(load_params(Params), epochs=arguments.epochs, threads=arguments.threads)
+    params = replace(load_params(Params), threads=arguments.threads)
+    if arguments.epochs is not None:
+        params = replace(params, epochs=arguments.epochs)
     sizes = {name: getattr(arguments, name) for name in ("rows", "validation", "test")}
     print(f"{'':32}{'T':>6}{'excess of the error':>22}{'log-loss':>18}{'change':>30}")
     for name in arguments.sets:
@@ -128,10 +130,12 @@ def fine_tuned(
     if not path.is_file():
         encoder = find_pretrained(WEIGHTS)
         splits = dict(tokenized(parts))
-        model = prepare(encoder, manifest(encoder, classes), params, torch.device("cpu"))
+        origin = manifest(encoder, classes)
+        resolved, _ = resolve_settings(params, encoder, origin, rows=len(parts["rows"].texts))
+        model = prepare(encoder, origin, resolved, torch.device("cpu"))
         with tempfile.TemporaryDirectory() as scratch:
             train = {"train": splits["rows"], "validation": splits["validation"]}
-            list(fine_tune(model, train, params, Checkpoints("calibration", Path(scratch))))
+            list(fine_tune(model, train, resolved, Checkpoints("calibration", Path(scratch))))
         found = {
             purpose: predict(model, splits[purpose], 64, collate_for(model))
             for purpose in ("validation", "test")
