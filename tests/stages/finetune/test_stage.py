@@ -25,7 +25,11 @@ def set_finetune(encoder: Path, **knobs: object) -> None:
         "device": "cpu",
         "threads": 1,
     }
-    sections = {"ingest": {"source": "data/incoming/*.csv"}, "tokenize": {"weights": str(encoder)}}
+    sections = {
+        "ingest": {"source": "data/incoming/*.csv"},
+        "split": {"validation": 0.3},  # enough rows for a temperature
+        "tokenize": {"weights": str(encoder)},
+    }
     write_params(Path(), **sections, finetune=finetune | knobs)
 
 
@@ -112,6 +116,14 @@ def test_what_is_wrong_with_a_training_is_told_and_recorded(before: Path, tiny_e
     warnings = json.loads(Path("reports/finetune/summary.json").read_text())["warnings"]
     assert warnings[0].startswith("the training loss did not fall")
     assert all(f"warning: {each}\n" in said for each in warnings)
+
+
+def test_the_temperature_is_in_the_folder_and_in_the_report(finished: Path) -> None:
+    report = json.loads((finished / "reports/finetune/calibration.json").read_text())
+    model = json.loads((finished / "models/candidate/bertline.json").read_text())
+    assert report["temperature"] == model["temperature"] != 1.0
+    assert report["not_calibrated_because"] is None
+    assert report["validation_after"]["log_loss"] < report["validation_before"]["log_loss"]
 
 
 @pytest.mark.parametrize("killed", [signal.SIGINT, signal.SIGKILL], indirect=True)
