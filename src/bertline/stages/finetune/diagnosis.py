@@ -1,7 +1,7 @@
 """The diagnosis of a finished training: what its curves say is wrong, each with the setting to change.
 
-Warns where it shows more than noise: an accuracy must differ by a standard error on the validation rows. So
-small validation splits give few warnings, and no warning is no proof that the settings are the best.
+Warns where the curves show more than the noise of the validation rows: a rise of accuracy must be two
+standard errors. So small validation splits give few warnings, and no warning is no proof of good settings.
 """
 
 import math
@@ -64,7 +64,7 @@ def _still_rises(epochs: Sequence[Epoch], rows: int, params: Resolved) -> str | 
     before, late = _split(epochs, 3 * len(epochs) // 4)
     reached, score = max(map(_accuracy, before)), max(map(_accuracy, late))
     falls = min(map(_loss, late)) < min(map(_loss, before))
-    if not falls or score - reached < _standard_error(reached, rows):
+    if not falls or score - reached < 2 * _standard_error(reached, rows):
         return None
     return (
         f"validation was still rising at the end (accuracy {reached:.3f} up to epoch {len(before)}, "

@@ -12,9 +12,8 @@ import math
 from bertline.params.finetune import Params, Resolved
 
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 32
-STEPS = 86.0
-STEPS_GROW = 0.75
-"""A training of C classes takes about `STEPS` * C ** `STEPS_GROW` steps."""
+EPOCHS, BATCH_SIZE = 86.0, 32
+"""What one row per class would get, in batches of this size."""
 
 LOWEST_RATE, HIGHEST_RATE = 1e-5, 1e-3
 RATE_TIMES_SIZE = 2e-4 * 6 * 384  # MiniLM has 6 layers of 384 units and wants 2e-4
@@ -22,12 +21,14 @@ LORA_FACTOR = 10  # Hu et al. 2022 take 5e-4 where full fine-tuning takes 5e-5
 
 
 def choose_epochs(rows: int, classes: int, batch_size: int) -> int:
-    """Return the epochs for so many training rows and classes: about as many steps for any number of rows.
+    """Return the epochs for so many training rows and classes.
 
-    The steps grow with the classes. The result lies in `FEWEST_EPOCHS` to `MOST_EPOCHS`.
+    In batches of 32 they are 86 over the square root of the rows per class. Twice the batch size counts as
+    half the rows, since an epoch then has half the steps.
+
+    The result lies in `FEWEST_EPOCHS` to `MOST_EPOCHS`.
     """
-    steps_per_epoch = max(rows / batch_size, 1)
-    epochs = round(STEPS * math.pow(classes, STEPS_GROW) / steps_per_epoch)
+    epochs = round(EPOCHS * math.sqrt(classes / rows * batch_size / BATCH_SIZE))
     return min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS)
 
 
