@@ -3,6 +3,7 @@
 Shape suffixes: N rows of a split, R those that are chosen, S sequences, T tokens, W width of a state.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,14 @@ def fit_statistics(
         OutOfMemoryError: not even one row fits into memory.
         ValueError: a state is not finite.
     """
+    # A compiled model may ignore the hooks that keep the states.
+    with torch.compiler.set_stance("force_eager") if params.compile else nullcontext():
+        return _fit(model, splits, params)
+
+
+def _fit(
+    model: PreTrainedModel, splits: dict[str, TokenizedSplit], params: Params
+) -> tuple[Statistics | None, dict[str, Any]]:
     linear = find_last_linear(model)
     width = None if linear is None else _width(model, linear)
     if linear is None or width is None:
