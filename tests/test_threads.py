@@ -18,7 +18,7 @@ import {module}
 """
 
 
-@pytest.mark.parametrize("module", ["bertline.stages.finetune.stage", "bertline.models.bert"])
+@pytest.mark.parametrize("module", ["bertline.stages.finetune.stage", "bertline.models.torch_backend"])
 @pytest.mark.parametrize(
     ("own", "expected"),
     [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],

@@ -40,7 +40,7 @@ def predicting(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start `bertline predict --json` in a process of its own."""
     program = (
         "import sys, types; from tests.support.lengths import Lengths\n"
-        "sys.modules['bertline.models.bert'] = types.SimpleNamespace(Classifier=Lengths)\n"
+        "sys.modules['bertline.models.classifier'] = types.SimpleNamespace(Classifier=Lengths)\n"
         "from bertline.cli.app import app; app(['predict', '--json', '--model', 'models/candidate'])"
     )
     path = os.pathsep.join([*sys.path, str(PROJECT)])

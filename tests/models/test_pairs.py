@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from bertline.encoder.classifier import build_classifier, save_classifier
 from bertline.encoder.collate import collate_padded
-from bertline.models.bert import Classifier
+from bertline.models.classifier import Classifier
 from bertline.params.finetune import Params
 from bertline.stages.finetune.prepare import fine_tune
 from bertline.stages.finetune.task import predict

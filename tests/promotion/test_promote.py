@@ -13,7 +13,7 @@ from bertline.metrics.predictions import Predictions, read_predictions
 from bertline.project.dvc import require_reproduced
 from bertline.promotion import compare as scoring
 from bertline.promotion import promote as promotion
-from bertline.promotion.promote import compare_with_champion, promote
+from bertline.promotion.promote import JUDGED, compare_with_champion, promote
 from bertline.promotion.rollback import roll_back
 from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
@@ -272,10 +272,10 @@ def test_a_damaged_decision_is_made_anew(retrained: Retrained, damage: str) -> N
 
 
 def test_a_stale_candidate_is_refused(project: Path) -> None:
-    require_reproduced(project, "evaluate")
+    require_reproduced(project, *JUDGED)
     set_epochs(project, 5)
     with pytest.raises(ValueError, match=r"stale: .*finetune.*run: dvc repro"):
-        require_reproduced(project, "evaluate")
+        require_reproduced(project, *JUDGED)
 
 
 def test_what_the_verdict_does_not_depend_on_may_be_stale(project: Path) -> None:
@@ -294,7 +294,7 @@ def test_what_the_verdict_does_not_depend_on_may_be_stale(project: Path) -> None
 def test_a_dvc_that_was_killed_while_it_wrote_its_locks_is_a_clear_error(project: Path) -> None:
     (project / ".dvc/tmp/rwlock").write_text("")
     with pytest.raises(ValueError, match=r"RWLock-file .*; run: rm \.dvc/tmp/rwlock$"):
-        require_reproduced(project, "evaluate")
+        require_reproduced(project, *JUDGED)
 
 
 def test_without_a_candidate_the_error_names_the_command(fresh: Path) -> None:

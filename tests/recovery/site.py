@@ -48,6 +48,7 @@ if sys.argv[1] == "finetune":
 # What a client of a server that was killed reports, and what Prefect reports of a process that was.
 _GONE = re.compile(
     "ConnectError|Connect call failed|ReadError|RemoteProtocolError|ConnectionRefused|Crash|WebSocket"
+    "|ConnectionClosedError"
     r"|'finetune' - Finished in state Failed\('finetune (?:crashed|ended, because)"
 )
 

@@ -21,7 +21,9 @@ FLAGS = {
     "tokenize": "--splits data/splits --out data/tokens --report reports/tokenize.json",
     "adapt": "--tokens data/tokens --model models/adapted --report reports/adapt",
     "finetune": "--tokens data/tokens --adapted models/adapted --teacher models/teacher"
-    " --model models/candidate --report reports/finetune",
+    " --model models/finetuned --report reports/finetune",
+    "export": "--validation data/splits/validation.parquet --finetuned models/finetuned"
+    " --exported models/exported --report reports/export",
 }
 
 

@@ -27,7 +27,7 @@ def predict(
     """
     folder = _folder(model, version)
     from bertline.metrics.classification import THRESHOLD
-    from bertline.models.bert import Classifier
+    from bertline.models.classifier import Classifier
 
     classifier = Classifier(folder)
     several = classifier.space.multi_label

@@ -42,7 +42,7 @@ def promote(
     remote = chosen_remote(root, push)
     require_rebuildable(root, remote)
     with only_run(root):
-        require_reproduced(root, promotion.PREDICTED_BY)
+        require_reproduced(root, *promotion.JUDGED)
         decision = promotion.compare_with_champion(root)
         for line in (decision.headline, *decision.reasons.splitlines()):
             print(line)

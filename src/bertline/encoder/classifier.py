@@ -11,7 +11,8 @@ from bertline.core.files import apply_umask, disk_errors
 from bertline.encoder.layers import reinitialize_parameters
 from bertline.encoder.load import load_config, load_pretrained
 from bertline.encoder.older_config import add_older_names
-from bertline.encoder.tokenizer_files import reads_type_ids, save_tokenizer
+from bertline.encoder.tokenizer_files import save_tokenizer
+from bertline.tokens.padding import Padding
 
 
 def build_classifier(folder: Path, classes: tuple[str, ...], *, multi_label: bool = False) -> PreTrainedModel:
@@ -45,7 +46,7 @@ def save_classifier(model: PreTrainedModel, tokenizer_folder: Path, max_length: 
     Raises:
         OSError: the disk is full.
     """
-    save_tokenizer(tokenizer_folder, max_length, out, type_ids=reads_type_ids(model.config))
+    save_tokenizer(tokenizer_folder, max_length, out, type_ids=Padding.of(model.config.to_dict()).typed)
     with disk_errors():
         model.cpu().save_pretrained(out)
     add_older_names(out / "config.json")

@@ -1,6 +1,6 @@
 """A batch, and the functions that turn its tokens into the arguments of a model.
 
-Shape suffixes: B rows, S sequences (one a row, or its windows), C classes, T tokens of the longest sequence.
+Shape suffixes: B rows, S sequences (one a row, or its windows), C classes.
 """
 
 from collections.abc import Callable, Hashable
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from bertline.encoder.tokenizer_files import reads_type_ids
 from bertline.encoder.unpadding import is_unpadding_enabled, supports_buckets, unpad
 from bertline.tokens.arrays import Tokens
+from bertline.tokens.padding import Padding
 
 Collate = Callable[[Tokens, np.ndarray], dict[str, Any]]
 """Makes the arguments of a model's forward pass from the sequences [S] of some tokens."""
@@ -49,21 +49,11 @@ class Batch:
 
 
 def collate_padded(config: PretrainedConfig) -> Collate:
-    """Return a collate that pads the sequences of a batch to the longest, for a model of `config`.
-
-    Token types go only to encoders that learnt them (`reads_type_ids`).
-    """
-    typed = reads_type_ids(config)
-    left = getattr(config, "summary_type", None) == "last"  # XLNet reads its answer from the last token
+    """Return a collate that pads the sequences of a batch to the longest, for a model of `config`."""
+    padding = Padding.of(config.to_dict())
 
     def collate(tokens: Tokens, sequences: np.ndarray) -> dict[str, torch.Tensor]:
-        ids_ST, mask_ST = _pad(
-            _slice(tokens.input_ids, tokens, sequences), config.pad_token_id or 0, left=left
-        )
-        inputs = {"input_ids": ids_ST, "attention_mask": mask_ST}
-        if tokens.type_ids is not None and typed:
-            inputs["token_type_ids"] = _pad(_slice(tokens.type_ids, tokens, sequences), 0, left=left)[0]
-        return inputs
+        return {name: torch.from_numpy(each) for name, each in padding.inputs(tokens, sequences).items()}
 
     return collate
 
@@ -105,13 +95,3 @@ def mean_over_windows(logits_SC: torch.Tensor, windows_B: torch.Tensor | None) -
 
 def _slice(values: np.ndarray, tokens: Tokens, sequences: np.ndarray) -> list[np.ndarray]:
     return [values[tokens.offsets[i] : tokens.offsets[i + 1]] for i in sequences]
-
-
-def _pad(sequences: list[np.ndarray], pad_id: int, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and attention mask, int64 [S, T], of token sequences padded with `pad_id` on one side."""
-    lengths_S = np.array([len(each) for each in sequences])
-    place_T = np.arange(lengths_S.max())
-    mask_ST = (place_T[::-1] if left else place_T) < lengths_S[:, None]
-    ids_ST = np.full(mask_ST.shape, pad_id, dtype=np.int64)
-    ids_ST[mask_ST] = np.concatenate(sequences)
-    return torch.from_numpy(ids_ST), torch.from_numpy(mask_ST.astype(np.int64))

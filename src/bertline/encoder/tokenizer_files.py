@@ -12,7 +12,7 @@ import json
 import shutil
 from pathlib import Path
 
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from bertline.core.files import disk_errors, write_json
 from bertline.tokens.pretrained import GENERIC_CLASS
@@ -20,14 +20,6 @@ from bertline.tokens.pretrained import GENERIC_CLASS
 CONFIG = "tokenizer_config.json"
 PRIVATE = ("auto_map", "backend", "is_local", "local_files_only", "processor_class")
 """Fields that are of one version of transformers, or of the folder that the tokenizer came from."""
-
-
-def reads_type_ids(config: PretrainedConfig) -> bool:
-    """Return whether an encoder of `config` learnt to distinguish two texts by token types.
-
-    BERT, ELECTRA and ALBERT did; RoBERTa, DistilBERT and ModernBERT did not.
-    """
-    return getattr(config, "type_vocab_size", 0) > 1
 
 
 def save_tokenizer(folder: Path, max_length: int, out: Path, *, type_ids: bool) -> None:

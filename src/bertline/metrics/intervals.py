@@ -62,8 +62,17 @@ def interval(
     others. With several labels a row, accuracy is the share of rows whose labels are all correct.
     """
     if metric == "accuracy":
-        return _wilson(correct_rows(expected, predicted), settings["confidence"])
+        return share_interval(correct_rows(expected, predicted), settings["confidence"])
     return _bootstrap((expected, predicted), n_classes, metric, **settings)
+
+
+def share_interval(which: npt.NDArray[np.bool_], confidence: float) -> Interval:
+    """Return the share of rows [N] that are True, with Wilson's interval."""
+    from scipy.stats import binomtest  # here, because it takes longer to import than all else to run
+
+    found = binomtest(int(which.sum()), len(which))
+    ends = found.proportion_ci(confidence, method="wilson")
+    return Interval(float(found.statistic), float(ends.low), float(ends.high))
 
 
 def paired_difference(
@@ -88,14 +97,6 @@ def paired_difference(
     unseen = 1 - ((1 - settings["confidence"]) / 2) ** (1 / len(expected))
     low, high = min(found.low, found.value - unseen), max(found.high, found.value + unseen)
     return Interval(found.value, max(low, -1.0), min(high, 1.0))
-
-
-def _wilson(right: npt.NDArray[np.bool_], confidence: float) -> Interval:
-    from scipy.stats import binomtest  # here, because it takes longer to import than all else to run
-
-    found = binomtest(int(right.sum()), len(right))
-    ends = found.proportion_ci(confidence, method="wilson")
-    return Interval(float(found.statistic), float(ends.low), float(ends.high))
 
 
 def _bootstrap(

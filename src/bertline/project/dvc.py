@@ -51,18 +51,19 @@ def stages_between(root: Path, upstream: str, target: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require_reproduced(root: Path, stage: str) -> None:
-    """Raise a ValueError unless `stage` and all before it are up to date, in DVC's own judgement."""
+def require_reproduced(root: Path, *outputs: Path) -> None:
+    """Raise a ValueError unless `outputs` and all before them are up to date, in DVC's own judgement."""
     try:
         with closing(Repo(str(root), _wait_for_lock=True)) as repo, repo.lock:
-            stages = repo.stage.collect(f"{root / PROJECT_FILE}:{stage}", with_deps=True)
+            makers = {out.stage for path in outputs for out in repo.find_outs_by_path(str(root / path))}
+            stages = {
+                each for maker in makers for each in repo.stage.collect(maker.addressing, with_deps=True)
+            }
             stale = sorted(str(each.addressing) for each in stages if each.changed())
     except DvcException as error:  # also: another process runs a stage now
         raise ValueError(f"cannot tell whether the candidate is up to date: {explain(error)}") from error
     if stale:
-        raise ValueError(
-            f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro {stage}"
-        )
+        raise ValueError(f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro")
 
 
 def explain(error: BaseException) -> str:

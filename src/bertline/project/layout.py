@@ -14,13 +14,14 @@ VALIDATION_PAGE = Path("reports/validation/index.html")
 SPLIT_SUMMARY = Path("reports/split/summary.json")
 TEST_ROWS = Path("data/splits/test.parquet")
 FINETUNE_SUMMARY = Path("reports/finetune/summary.json")
+EXPORT_REPORT = Path("reports/export/export.json")
 CANDIDATE_PREDICTIONS = Path("data/predictions/candidate.parquet")
 BASELINE_PREDICTIONS = Path("data/predictions/baseline.parquet")
 METRICS = Path("reports/evaluation/metrics.json")
 EVALUATION_PAGE = Path("reports/evaluation/report.html")
 
 OUTPUTS = {  # path to the stage that writes it
-    CANDIDATE: "finetune",
+    CANDIDATE: "package",
     INGEST_REPORT: "ingest",
     QUARANTINE: "validate",
     VALIDATION_RESULT: "validate",
@@ -28,6 +29,7 @@ OUTPUTS = {  # path to the stage that writes it
     SPLIT_SUMMARY: "split",
     TEST_ROWS: "split",
     FINETUNE_SUMMARY: "finetune",
+    EXPORT_REPORT: "export",
     CANDIDATE_PREDICTIONS: "evaluate",
     BASELINE_PREDICTIONS: "evaluate",
     METRICS: "evaluate",

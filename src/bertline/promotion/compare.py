@@ -26,7 +26,7 @@ def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:
     Raises:
         ValueError: one of them cannot be read.
     """
-    from bertline.models.bert import Classifier  # six seconds of a core, and the first model needs none
+    from bertline.models.classifier import Classifier  # six seconds of a core, and the first model needs none
 
     table = in_scope(read_rows(rows))
     classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)

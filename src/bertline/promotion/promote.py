@@ -27,7 +27,8 @@ if TYPE_CHECKING:  # they take a while to import, see `_compare`
     from bertline.metrics.predictions import Predictions
     from bertline.promotion.decision import Decision
 
-PREDICTED_BY = "evaluate"  # the stage that writes the predictions of candidate and baseline
+JUDGED = (CANDIDATE, CANDIDATE_PREDICTIONS, BASELINE_PREDICTIONS)
+"""The outputs of the pipeline that a promotion is about."""
 _KEPT = SCRATCH / "judgement.json"
 _PACKAGE = Path(__file__).parents[1]
 
@@ -111,7 +112,7 @@ def promote(root: Path, decision: PromotionDecision, *, note: str = "", push: st
     registry = Registry(root)
     # Frozen, then checked, then pushed, which may take long: an edit is refused or is not in it.
     commit = registry.freeze_run(decision.headline)
-    require_reproduced(root, PREDICTED_BY)
+    require_reproduced(root, *JUDGED)
     if compare_with_champion(root) != decision:
         raise ValueError(
             "the candidate or the champion has changed since they were compared; run the same command again"

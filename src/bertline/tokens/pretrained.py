@@ -18,7 +18,8 @@ PACKAGED = {
         "data/embeddings/sentence-transformers__all-MiniLM-L6-v2",
     )
 }
-FILES = ("config.json", "tokenizer.json", "model.safetensors")
+WEIGHTS = "model.safetensors"
+FILES = ("config.json", "tokenizer.json", WEIGHTS)
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 """Files beside tokenizer.json that may name the role of each special token."""
 GENERIC_CLASS = "PreTrainedTokenizerFast"

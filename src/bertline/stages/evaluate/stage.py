@@ -9,7 +9,7 @@ from typing import Any
 from bertline.core.params_loading import load_params
 from bertline.metrics.predict import Model, predict
 from bertline.metrics.predictions import Predictions, read_predictions, write_predictions
-from bertline.models.bert import Classifier
+from bertline.models.classifier import Classifier
 from bertline.models.tfidf import load_baseline
 from bertline.params.evaluate import Params
 from bertline.rows.io import read_label_space, read_rows

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from bertline.encoder.classifier import build_classifier, save_classifier
-from bertline.models.bert import Classifier
+from bertline.models.classifier import Classifier
 from bertline.tokens.truncation import load_tokenizer
 from tests.support.tiny import CLASSES, make_texts
 
@@ -124,7 +124,7 @@ def test_no_texts_are_no_rows(model_folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["missing", "file"])
 def test_a_folder_that_is_no_model_names_the_next_command(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=f"there is no model in .*{kind}; `dvc repro finetune` trains"):
+    with pytest.raises(ValueError, match=f"there is no model in .*{kind}; `dvc repro` makes models"):
         Classifier(tmp_path / kind)
 
 

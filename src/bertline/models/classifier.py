@@ -1,0 +1,180 @@
+"""Classify texts or sentence pairs with a model folder: the engine of evaluation, promotion and prediction.
+
+Texts are truncated exactly as in training. The ONNX file answers where the folder has one, otherwise torch,
+which takes seconds to import. Does not fetch models: `registry` does.
+Shape suffixes: N texts, S sequences (one a text, or its windows), C classes, H the width of the states.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, get_args
+
+import numpy as np
+
+from bertline.encoder.ordering import sorted_order
+from bertline.head.out_of_scope import Kind, Statistics, score
+from bertline.models.abstention import refusals
+from bertline.models.folder import SERVED, read_config, read_settings
+from bertline.tokens.arrays import Tokens, windows_of
+from bertline.tokens.pretrained import FILES, WEIGHTS
+from bertline.tokens.truncation import Truncator
+
+Texts = Sequence[str | tuple[str, str]]
+Floats = np.ndarray
+
+
+class Backend(Protocol):
+    """What runs a model on padded token ids."""
+
+    def run(self, inputs: dict[str, np.ndarray], /) -> tuple[Floats, Floats | None]:
+        """Return logits [S, C] and, if they are kept, the states [S, H] that the last layer read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """Logits float32 [N, C] of N texts, and the states float32 [N, H] that they were made from, if kept."""
+
+    logits: Floats
+    states: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities float32 [N, C], out-of-scope scores float32 [N], refusals [N] (`models.abstention`)."""
+
+    probabilities: Floats
+    out_of_scope: Floats
+    refused: np.ndarray
+
+
+class Classifier:
+    """A model folder, ready to classify.
+
+    `space` has its classes; `scores` the out-of-scope scores that it can compute, the best first.
+
+    Args:
+        folder: as `finetune`, `export` or `package` writes it, or an older version did.
+        threads: CPU threads of the process.
+        batch_size: sequences of a forward pass (texts, or windows of long texts).
+        onnx: an ONNX file of the same model that answers instead of the one that `export` chose.
+
+    Raises:
+        ValueError: `folder` is not such a folder.
+    """
+
+    def __init__(
+        self, folder: Path, *, threads: int = 1, batch_size: int = 64, onnx: Path | None = None
+    ) -> None:
+        self.settings = read_settings(folder)
+        if onnx is None and self.settings.is_exported:
+            onnx = folder / SERVED
+        for path in (*(folder / name for name in FILES[:2]), onnx or folder / WEIGHTS):
+            if not path.is_file():
+                raise ValueError(f"the model in {folder} has no {path.name}; fetch or train it again")
+        config = read_config(folder)
+        self.space, self._padding = config.space, config.padding
+        self._truncator = Truncator(
+            folder,
+            max_length=self.settings.max_length,
+            long_texts=self.settings.long_texts,
+            stride=self.settings.stride,
+        )
+        self._backend = _load_backend(folder, onnx, threads)
+        self._statistics = Statistics.load(folder)
+        self._folder = folder
+        self._batch_size = batch_size
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the model reads sentence pairs."""
+        return self.settings.pairs
+
+    @property
+    def scores(self) -> tuple[Kind, ...]:
+        """The out-of-scope scores that this model has, the best one first."""
+        kinds: tuple[Kind, ...] = get_args(Kind)
+        return tuple(each for each in kinds if each != "mahalanobis" or self._statistics is not None)
+
+    def probabilities(self, texts: Texts) -> Floats:
+        """Return the probability of each label, float32 [N, C], in the order of `space.classes`.
+
+        - A text is a string, or the two strings of a sentence pair if the model was trained on `pairs`.
+        - The probabilities of a row add up to 1, except in a multi-label model, where each is independent.
+
+        Raises:
+            ValueError: as of `outputs`.
+        """
+        return self.to_probabilities(self.outputs(texts).logits)
+
+    def answers(self, texts: Texts) -> Answers:
+        """Return probabilities, out-of-scope scores and refusals for `texts`; the thresholds are `export`'s.
+
+        Raises:
+            ValueError: as of `outputs`.
+        """
+        outputs, answering = self.outputs(texts), self.settings.answering
+        probabilities_NC = self.to_probabilities(outputs.logits)
+        scores_N = self.out_of_scope(outputs, answering.score if answering else self.scores[0])
+        refused_N = refusals(answering, probabilities_NC, scores_N, multi_label=self.space.multi_label)
+        return Answers(probabilities_NC, scores_N, refused_N)
+
+    def to_probabilities(self, logits_NC: Floats) -> Floats:
+        """Return the probabilities float32 [N, C] of the logits of this model."""
+        if self.space.multi_label:
+            return np.asarray(np.exp(-np.logaddexp(0, -logits_NC)), np.float32)
+        exponents_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+        return np.asarray(exponents_NC / exponents_NC.sum(axis=1, keepdims=True), np.float32)
+
+    def out_of_scope(self, outputs: Outputs, kind: Kind) -> Floats:
+        """Return the out-of-scope score `kind` float32 [N]; it is one of `scores`."""
+        return score(
+            kind,
+            outputs.logits,
+            outputs.states,
+            multi_label=self.space.multi_label,
+            statistics=self._statistics,
+        )
+
+    def outputs(self, texts: Texts) -> Outputs:
+        """Return logits and states of `texts`; of a long text, the mean over its windows.
+
+        Raises:
+            ValueError: a logit is not a number, or the texts are pairs and the model reads windows.
+        """
+        tokens = self._truncator.encode(texts)
+        sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)
+        logits_SC = np.empty((len(sequences), len(self.space.classes)), np.float32)
+        states_SH = None
+        for each in sorted_order(sequences.lengths, self._batch_size):
+            logits_SC[each], states = self._backend.run(self._padding.inputs(sequences, each))
+            if states is not None:
+                if states_SH is None:
+                    states_SH = np.empty((len(sequences), states.shape[1]), np.float32)
+                states_SH[each] = states
+        if not np.isfinite(logits_SC).all():
+            raise ValueError(
+                f"the model in {self._folder} gives NaN or infinity for these texts; fine-tune it again"
+            )
+        if tokens.row_offsets is None:
+            return Outputs(logits_SC, states_SH)
+        windows_N = windows_of(tokens)
+        return Outputs(
+            _mean(logits_SC, windows_N), None if states_SH is None else _mean(states_SH, windows_N)
+        )
+
+
+def _mean(values_S: Floats, windows_N: np.ndarray) -> Floats:
+    """Return the means [N, ...] of `values_S` [S, ...] over the windows of each text, of which it has one."""
+    starts_N = windows_N.cumsum() - windows_N
+    return np.add.reduceat(values_S, starts_N, axis=0) / windows_N[:, None].astype(np.float32)
+
+
+def _load_backend(folder: Path, onnx: Path | None, threads: int) -> Backend:
+    if onnx is not None:
+        from bertline.models.onnx_backend import OnnxBackend
+
+        return OnnxBackend(onnx, threads=threads)
+    from bertline.models.torch_backend import TorchBackend  # six seconds of a core
+
+    return TorchBackend(folder, threads=threads)

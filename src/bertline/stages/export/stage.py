@@ -1,0 +1,93 @@
+"""The `export` stage: write the model as ONNX, and decide what is served and when an answer is refused.
+
+Everything is decided on validation rows, with the file that will be served. What torch cannot export is
+served by torch, and the report says so.
+"""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bertline.core.files import apply_umask, disk_errors, write_json
+from bertline.core.params_loading import load_params
+from bertline.encoder.classifier import load_classifier
+from bertline.models.classifier import Classifier, Outputs
+from bertline.models.folder import FP32, INT8, SERVED, Precision, add_answering
+from bertline.params.export import Params
+from bertline.stages.export.onnx_model import ExportError, write_onnx
+from bertline.stages.export.parity import Parity, choose, compare
+from bertline.stages.export.quantize import write_int8
+from bertline.stages.export.thresholds import describe, set_thresholds
+from bertline.stages.export.validation_rows import ValidationRows, read_validation_rows
+from bertline.tokens.pretrained import WEIGHTS
+
+
+def export(*, validation: Path, finetuned: Path, exported: Path, report: Path) -> None:
+    """Write the folder `exported`, which answers as the model in `finetuned` does, and what was decided."""
+    params = load_params(Params)
+    classifier = Classifier(finetuned, threads=params.threads, batch_size=params.batch_size)
+    rows = read_validation_rows(validation, classifier.space, params.rows)
+    outputs = {"torch": classifier.outputs(rows.all)}
+    shutil.copytree(finetuned, exported, ignore=shutil.ignore_patterns(WEIGHTS), dirs_exist_ok=True)
+    precision, reason, parities = _export(finetuned, exported, rows, outputs, params)
+    print(f"served: {precision}, because {reason}")
+    answering, aurocs = set_thresholds(classifier, precision, rows, outputs[precision], params)
+    add_answering(exported, answering)
+    apply_umask(exported)
+    report.mkdir(parents=True, exist_ok=True)
+    document = {
+        "served": precision,
+        "reason": reason,
+        "rows": len(rows.inside),
+        "out_of_scope_rows": len(rows.outside),
+        "parity": {name: asdict(each) for name, each in parities.items()},
+        "thresholds": asdict(answering),
+        "abstention": describe(classifier, answering, rows, outputs[precision], outputs["torch"]),
+        "auroc": aurocs,
+    }
+    write_json(report / "export.json", _rounded(document))
+
+
+def _export(
+    finetuned: Path, exported: Path, rows: ValidationRows, outputs: dict[str, Outputs], params: Params
+) -> tuple[Precision, str, dict[str, Parity]]:
+    """Write the ONNX files, add the `outputs` of each, and return which is served, why, and their parity."""
+    folder = exported / Path(SERVED).parent
+    folder.mkdir(exist_ok=True)
+    paths = {"fp32": exported / FP32, "int8": exported / INT8}
+    try:
+        with disk_errors():
+            write_onnx(load_classifier(finetuned), paths["fp32"])
+            write_int8(paths["fp32"], paths["int8"], reduce_range=params.reduce_range)
+    except ExportError as error:
+        return _serve_torch(finetuned, exported), str(error), {}
+    parities = {}
+    for name, path in paths.items():
+        each = Classifier(exported, threads=params.threads, batch_size=params.batch_size, onnx=path)
+        outputs[name] = each.outputs(rows.all)
+        parities[name] = compare(
+            rows.expected,
+            outputs["torch"].logits[: len(rows.inside)],
+            outputs[name].logits[: len(rows.inside)],
+            resamples=params.resamples,
+            confidence=params.confidence,
+            seed=params.seed,
+        )
+    precision, reason = choose(params, **parities)
+    if precision == "torch":
+        return _serve_torch(finetuned, exported), reason, parities
+    paths[precision].rename(exported / SERVED)
+    return precision, reason, parities
+
+
+def _serve_torch(finetuned: Path, exported: Path) -> Precision:
+    shutil.rmtree(exported / Path(SERVED).parent)
+    shutil.copyfile(finetuned / WEIGHTS, exported / WEIGHTS)
+    return "torch"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Put all that a consumer of the model needs into one folder."""
