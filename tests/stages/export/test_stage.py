@@ -1,0 +1,154 @@
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bertline.models.classifier import Classifier
+from bertline.models.torch_backend import TorchBackend
+from bertline.rows.labels import OUT_OF_SCOPE
+from bertline.stages.package.stage import package
+from tests.support.chain import run, run_all
+from tests.support.params import TINY_TRAINING, write_params
+from tests.support.tiny import CLASSES, FILLERS, make_texts, write_csv
+
+TEXTS = [text for text, _ in make_texts(50, seed=9)]
+DRAW = random.Random(5)
+OTHERS = [(" ".join(DRAW.choices(FILLERS, k=10)), OUT_OF_SCOPE) for _ in range(80)]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where `export` and `package` have run, with rows out of scope among the others."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_csv(Path("data/incoming/rows.csv"), [*make_texts(300), *OTHERS])
+        write_params(
+            Path(),
+            ingest={"source": "data/incoming/*.csv"},
+            tokenize={"weights": str(tiny_encoder)},
+            finetune={**TINY_TRAINING, "epochs": 8, "device": "cpu"},
+            export={"threads": 1},
+        )
+        run_all("ingest", "split", "tokenize", "adapt", "finetune", "export")
+        package(
+            finetuned=Path("models/finetuned"),
+            exported=Path("models/exported"),
+            model=Path("models/candidate"),
+        )
+    return folder
+
+
+def report(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "reports/export/export.json").read_text())
+    return found
+
+
+def test_what_is_served_answers_as_torch_does(exported: Path) -> None:
+    served, by_torch = (Classifier(exported / f"models/{name}") for name in ("exported", "finetuned"))
+    assert served.settings.is_exported
+    ours, theirs = (each.probabilities(TEXTS) for each in (served, by_torch))
+    assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.97
+    np.testing.assert_allclose(ours, theirs, atol=0.1)
+
+
+def test_the_packaged_folder_loads_unchanged_in_the_pipeline_of_transformers(exported: Path) -> None:
+    from transformers import pipeline
+
+    folder = exported / "models/candidate"
+    classify = pipeline("text-classification", model=str(folder), device="cpu", top_k=None)
+    theirs = [{each["label"]: each["score"] for each in row} for row in classify(TEXTS[:5])]
+    expected = Classifier(exported / "models/finetuned").probabilities(TEXTS[:5])
+    np.testing.assert_allclose([[row[label] for label in CLASSES] for row in theirs], expected, atol=1e-6)
+
+
+def test_the_packaged_folder_has_what_text_embeddings_inference_looks_for(exported: Path) -> None:
+    folder = exported / "models/candidate"
+    assert (folder / "onnx/model.onnx").is_file()
+    assert not (folder / "model.onnx").exists()  # it would be read instead
+    config = json.loads((folder / "config.json").read_text())
+    assert {"hidden_size", "num_hidden_layers", "id2label", "label2id"} <= set(config)
+    assert config["architectures"][0].endswith("Classification")
+
+
+def test_the_candidate_answers_with_the_served_file(exported: Path) -> None:
+    candidate, served = (Classifier(exported / f"models/{name}") for name in ("candidate", "exported"))
+    np.testing.assert_array_equal(candidate.probabilities(TEXTS), served.probabilities(TEXTS))
+
+
+def test_thresholds_are_those_of_the_report(exported: Path) -> None:
+    settings = json.loads((exported / "models/exported/bertline.json").read_text())
+    assert settings["answering"]["precision"] == report(exported)["served"]
+    thresholds = report(exported)["thresholds"]
+    assert isinstance(thresholds, dict)
+    assert settings["answering"]["score"] == thresholds["score"]
+
+
+def test_rows_out_of_scope_choose_the_score_that_finds_them_best(exported: Path) -> None:
+    found = report(exported)
+    aurocs, thresholds = found["auroc"], found["thresholds"]
+    assert isinstance(aurocs, dict)
+    assert isinstance(thresholds, dict)
+    assert set(aurocs) == {"mahalanobis", "energy", "max_probability"}
+    assert aurocs[thresholds["score"]] == max(aurocs.values())
+
+
+def test_texts_are_refused_by_the_thresholds(exported: Path) -> None:
+    classifier = Classifier(exported / "models/exported")
+    answers, answering = classifier.answers(TEXTS), classifier.settings.answering
+    assert answering is not None
+    assert answering.max_out_of_scope is not None
+    outside = answers.out_of_scope > answering.max_out_of_scope
+    np.testing.assert_array_equal(answers.refused == 1, outside)
+
+
+def test_a_rerun_writes_the_same_bytes(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "again"))
+    monkeypatch.chdir(folder)
+    shutil.rmtree("models/exported")
+    done = run("export")
+    assert done.returncode == 0, done.stderr
+    for path in (folder / "models/exported").rglob("*.*"):
+        assert path.read_bytes() == (exported / path.relative_to(folder)).read_bytes()
+
+
+def test_a_folder_of_an_older_version_is_answered_by_torch(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported / "models/finetuned", tmp_path / "old"))
+    (folder / "bertline.json").write_text(json.dumps({"max_length": 128}))
+    (folder / "out_of_scope.safetensors").unlink()
+    answers = Classifier(folder).answers(TEXTS)
+    expected = Classifier(exported / "models/finetuned").probabilities(TEXTS)
+    np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
+    assert not answers.refused.any()
+
+
+def test_what_cannot_be_exported_is_served_by_torch(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertline.stages.export import onnx_model, stage
+
+    def refuse(*_: object) -> None:
+        raise torch.onnx.OnnxExporterError("no such operator")
+
+    monkeypatch.setattr(onnx_model, "_export", refuse)
+    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
+    shutil.rmtree("models/exported")
+    stage.export(
+        validation=Path("data/splits/validation.parquet"),
+        finetuned=Path("models/finetuned"),
+        exported=Path("models/exported"),
+        report=Path("reports/export"),
+    )
+    assert report(Path())["served"] == "torch"
+    assert report(Path())["reason"] == "BertForSequenceClassification cannot be exported: no such operator"
+    served = Classifier(Path("models/exported"))
+    assert isinstance(served._backend, TorchBackend)
+    np.testing.assert_array_equal(
+        served.probabilities(TEXTS), Classifier(exported / "models/finetuned").probabilities(TEXTS)
+    )
