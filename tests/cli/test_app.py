@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bertline.cli.app import app
 from bertline.metrics.predictions import read_predictions
-from bertline.models import bert as classifier
+from bertline.models import classifier
 from bertline.promotion import compare
 from bertline.registry.registry import Registry
 from bertline.rows.labels import LabelSpace

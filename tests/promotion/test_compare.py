@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertline.metrics.predictions import Predictions
-from bertline.models import bert
+from bertline.models import classifier
 from bertline.params.evaluate import Params
 from bertline.promotion import compare as scoring
 from bertline.rows.io import write_rows
@@ -49,7 +49,7 @@ def _score(
 ) -> Predictions:
     rows = add_ids(make_rows([f"{i} spam" if i % 2 else f"{i}" for i in range(len(labels))], labels))
     write_rows(rows, folder / "test.parquet", space=space)
-    patch.setattr(bert, "Classifier", model)
+    patch.setattr(classifier, "Classifier", model)
     found = scoring.predict_test_rows(folder / "model", folder / "test.parquet", PARAMS)
     assert found.ids == rows["id"].to_pylist()
     assert found.space.decode(found.expected) == labels
@@ -72,7 +72,7 @@ def test_a_label_the_champion_does_not_know_counts_against_it(
 def test_rows_out_of_scope_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = add_ids(make_rows(["one", "two", "spam"], ["ham", OUT_OF_SCOPE, "spam"]))
     write_rows(rows, tmp_path / "test.parquet")
-    monkeypatch.setattr(bert, "Classifier", Spam)
+    monkeypatch.setattr(classifier, "Classifier", Spam)
     found = scoring.predict_test_rows(tmp_path / "model", tmp_path / "test.parquet", PARAMS)
     assert (found.ids, found.classes) == ([rows["id"][0].as_py(), rows["id"][2].as_py()], ("ham", "spam"))
 

@@ -55,7 +55,7 @@ def require_reproduced(root: Path, *outputs: Path) -> None:
     """Raise a ValueError unless `outputs` and all before them are up to date, in DVC's own judgement."""
     try:
         with closing(Repo(str(root), _wait_for_lock=True)) as repo, repo.lock:
-            makers = {out.stage for path in outputs for out in repo.find_outs_by_path(str(root / path))}
+            makers = {_maker(repo, path) for path in outputs}
             stages = {
                 each for maker in makers for each in repo.stage.collect(maker.addressing, with_deps=True)
             }
@@ -64,6 +64,14 @@ def require_reproduced(root: Path, *outputs: Path) -> None:
         raise ValueError(f"cannot tell whether the candidate is up to date: {explain(error)}") from error
     if stale:
         raise ValueError(f"the candidate is not up to date (stale: {', '.join(stale)}); run: dvc repro")
+
+
+def _maker(repo: Repo, path: Path) -> Any:
+    """Return the stage that writes `path`, or a folder that holds it."""
+    for out in repo.index.outs:
+        if Path(repo.root_dir, path).is_relative_to(out.fs_path):
+            return out.stage
+    raise ValueError(f"no stage of {PROJECT_FILE} writes {path}; see: dvc dag --outs")
 
 
 def explain(error: BaseException) -> str:
