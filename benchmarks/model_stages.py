@@ -32,7 +32,7 @@ STEPS = 200
 SHARES = {"train": 0.75, "validation": 0.1, "test": 0.15}
 STAGES = ("tokenize", "adapt", "finetune", "baseline", "predict", "judge")
 OWN = ("finetune", "predict", "judge")  # run by this module, the others by the commands of dvc.yaml
-SPLITS, TOKENS, MODEL = Path("data/splits"), Path("data/tokens"), Path("models/candidate")
+SPLITS, TOKENS, MODEL = Path("data/splits"), Path("data/tokens"), Path("models/finetuned")
 PREDICTIONS = Path("data/predictions")
 
 

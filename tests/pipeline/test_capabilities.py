@@ -74,7 +74,7 @@ def test_rows_out_of_scope_are_learnt_by_no_model_and_reported_apart(project: Pa
         assert found == [row["id"] for row in tested if (row["label"] in TOPICS) is inside]
         assert len(found) == (metrics if inside else metrics["out_of_scope"])["rows"] > 5
     manifest = json.loads((project / "data/tokens/tokens.json").read_text())
-    learnt = json.loads((project / "models/candidate/config.json").read_text())["label2id"]
+    learnt = json.loads((project / "models/exported/config.json").read_text())["label2id"]
     fitted = json.loads((project / "models/baseline/baseline.json").read_text())["labels"]
     assert manifest["classes"] == sorted(learnt) == fitted == sorted(TOPICS)
 
@@ -92,7 +92,7 @@ def test_long_texts_are_read_in_windows_from_tokens_to_serving(project: Path, ru
     )
     done = run(project, "dvc", "repro", "evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
-    about = json.loads((project / "models/candidate/bertline.json").read_text())
+    about = json.loads((project / "models/exported/bertline.json").read_text())
     assert (about["max_length"], about["long_texts"], about["stride"]) == (16, "windows", 4)
     assert (
         json.loads((project / "reports/evaluation/metrics.json").read_text())["candidate"]["accuracy"] > 0.5
@@ -108,7 +108,7 @@ def test_a_vocabulary_of_ones_own_is_trained_adapted_to_and_shipped(project: Pat
     )
     done = run(project, "dvc", "repro", "evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
-    shipped = (project / "models/candidate/tokenizer.json").read_bytes()
+    shipped = (project / "models/exported/tokenizer.json").read_bytes()
     assert shipped == (project / "data/tokens/tokenizer.json").read_bytes()
     assert shipped != (project / "models/tiny/tokenizer.json").read_bytes()
     assert (

@@ -65,14 +65,14 @@ def killed(before: Path, request: pytest.FixtureRequest) -> subprocess.Completed
 
 
 def model_bits(root: Path) -> dict[str, bytes]:
-    folders = (root / "models/candidate", root / "reports/finetune")
+    folders = (root / "models/finetuned", root / "reports/finetune")
     return {path.name: path.read_bytes() for folder in folders for path in sorted(folder.iterdir())}
 
 
 def test_the_model_is_a_standard_folder_with_readable_labels(finished: Path) -> None:
     from transformers import pipeline
 
-    classify = pipeline("text-classification", model=str(finished / "models/candidate"), device="cpu")
+    classify = pipeline("text-classification", model=str(finished / "models/finetuned"), device="cpu")
     assert classify("where is my cat")[0]["label"] in CLASSES
 
 
@@ -86,7 +86,7 @@ def test_the_curves_have_a_row_per_step_and_per_epoch(finished: Path) -> None:
 
 
 def test_the_folder_has_the_statistics_of_all_training_rows(finished: Path) -> None:
-    statistics = Statistics.load(finished / "models/candidate")
+    statistics = Statistics.load(finished / "models/finetuned")
     assert statistics is not None
     shapes = [part.means_KH.shape for part in statistics.parts]
     assert shapes == [(len(CLASSES), SIZES["hidden_size"])] * 2
@@ -229,7 +229,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     ("full", "says"),
     [
         (".bertline", " is too full: a training of a model of 0."),
-        ("models/candidate", "No space left on device"),
+        ("models/finetuned", "No space left on device"),
     ],
 )
 def test_a_full_disk_ends_with_one_line_and_the_next_run_finishes(
