@@ -70,7 +70,6 @@ class Result:
     best_epoch: int
     accuracy: float
     macro_f1: float
-    warnings: int
     minutes: float
 
     @property
@@ -140,8 +139,7 @@ def train(run: Run, data: Prepared) -> Result:
     assert best is not None, "at least one epoch is asked for"
     validation, score = data.splits["validation"], data.splits["score"]
     predicted = predict_labels(model, validation, params)
-    warnings = diagnose(events, validation.labels, predicted, data.manifest.classes, params)
-    for each in warnings:
+    for each in diagnose(events, validation.labels, predicted, data.manifest.classes, params):
         print(f"  {each}")
     predicted = predict_labels(model, score, params)
     return Result(
@@ -151,7 +149,6 @@ def train(run: Run, data: Prepared) -> Result:
         best_epoch=best.epoch,
         accuracy=round(accuracy(score.labels, predicted), 4),
         macro_f1=round(macro_f1(score.labels, predicted, len(data.manifest.classes)), 4),
-        warnings=len(warnings),
         minutes=round((time.process_time() - start) / 60, 2),
     )
 
