@@ -34,9 +34,10 @@ app = typer.Typer(
     help="Use and manage the text classifier of the current folder, which must be the one with dvc.yaml.",
     epilog='Examples: bertline predict "How far is the moon?"; bertline promote --dry-run; bertline rollback',
 )
-app.command(epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt')(
-    predict.predict
-)
+app.command(
+    epilog='Examples: bertline predict "How far is the moon?"; bertline predict --json < texts.txt; '
+    "bertline predict --input tickets.csv --output tickets.parquet --text-column body"
+)(predict.predict)
 app.command(epilog="Example: bertline fetch && dvc repro")(fetch.fetch)
 app.command(epilog="Examples: bertline promote --dry-run; bertline promote")(registry.promote)
 app.command(epilog="Examples: bertline rollback; bertline rollback v1.0.0")(registry.rollback)

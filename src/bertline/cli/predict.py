@@ -1,13 +1,16 @@
-"""`bertline predict`: classify texts with the champion, another version or any model folder."""
+"""`bertline predict`: classify texts, or the rows of a file, with the champion or another model."""
 
 import json
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bertline.models.classifier import Classifier
 
 
 def predict(
@@ -18,36 +21,92 @@ def predict(
         bool,
         typer.Option("--json", help="One JSON object a line, with all probabilities."),
     ] = False,
+    abstain: Annotated[
+        bool,
+        typer.Option("--abstain", help="No label where the text is out of scope or the model is not sure."),
+    ] = False,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", help="Predict the rows of this file: .parquet, .csv, .tsv or .jsonl."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The Parquet file with the rows of --input and their predictions."),
+    ] = None,
+    text_column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of --input with texts. Default: ingest.text_column, or else text."),
+    ] = None,
+    pair_column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column with the second texts of pairs. Default: ingest.pair_column."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 2,
 ) -> None:
     """Classify texts with the champion, another version, or any model folder.
 
     A model with several labels a text prints each label with a probability of at least 0.5, or none. A model
     for sentence pairs takes the two texts of a pair with a tab between them. Give a text of several lines as
     an argument, because stdin is read line by line.
+
+    With --input and --output, the rows of a file: all of them, in order, with all of their columns. Run the
+    same command again to continue a run that was stopped.
     """
-    folder = _folder(model, version)
-    from bertline.metrics.classification import THRESHOLD
+    if (input_file is None) != (output is None):
+        raise ValueError("--input and --output belong together; give both, or texts alone")
+    if input_file and (texts or as_json):
+        raise ValueError("--input takes no texts beside the file and no --json; leave them out")
+    if not input_file and (text_column or pair_column):
+        raise ValueError("--text-column and --pair-column name columns of --input; give --input and --output")
+    folder, name = _find_model(model, version)
     from bertline.models.classifier import Classifier
 
-    classifier = Classifier(folder)
+    classifier = Classifier(folder, threads=threads)
+    if abstain and not classifier.has_thresholds:
+        raise ValueError(
+            f"the model in {folder} has no thresholds, so --abstain would refuse nothing: an older version "
+            "made it, or too few validation rows; `dvc repro` makes models/candidate with thresholds"
+        )
+    if input_file is None or output is None:
+        _predict_texts(classifier, texts, as_json=as_json, abstain=abstain)
+        return
+    from bertline.cli.predicted_file import choose_columns, show
+    from bertline.prediction.predict_file import Request, predict_file
+
+    columns = choose_columns(classifier, text_column, pair_column)
+    request = Request(source=input_file, output=output, columns=columns, version=name, abstain=abstain)
+    show(predict_file(classifier, folder, request), output)
+
+
+def _predict_texts(
+    classifier: "Classifier", texts: list[str] | None, *, as_json: bool, abstain: bool
+) -> None:
+    from bertline.metrics.classification import THRESHOLD
+
     several = classifier.space.multi_label
-    for text, probabilities in _classified(classifier, texts):
+    for text, probabilities, score, why in _classified(classifier, texts):
         ranked = sorted(probabilities, key=lambda label: -probabilities[label])
         labels = [label for label in ranked if probabilities[label] >= THRESHOLD]
         shown = labels if several else ranked[:1]
+        refused = why if abstain else None
         if as_json:
-            answer = {"labels": labels} if several else {"label": ranked[0]}
-            print(json.dumps({"text": text, **answer, "probabilities": probabilities}, ensure_ascii=False))
+            answer: dict[str, object] = {"labels": labels} if several else {"label": ranked[0]}
+            if abstain:
+                answer = {**(dict.fromkeys(answer) if refused else answer), "refused": refused}
+            facts = {"probabilities": probabilities, "out_of_scope": score}
+            print(json.dumps({"text": text, **answer, **facts}, ensure_ascii=False))
         else:
-            chances = (f"{probabilities[label]:.3f}" for label in shown)
-            print(f"{', '.join(shown)}\t{', '.join(chances)}\t{' '.join(text.splitlines())}")
+            chances = ", ".join(f"{probabilities[label]:.3f}" for label in shown)
+            said = f"refused: {refused.replace('_', ' ')}" if refused else ", ".join(shown)
+            print(f"{said}\t{chances}\t{' '.join(text.splitlines())}")
 
 
-def _folder(model: Path | None, version: str | None) -> Path:
+def _find_model(model: Path | None, version: str | None) -> tuple[Path, str]:
+    """Return the folder of the model and its name: that of the version, or the folder."""
     if model and version:
         raise ValueError("--model and --version cannot be used together; give one")
     if model:
-        return model
+        return model, str(model)
     from bertline.registry.registry import Registry
 
     registry = Registry(Path.cwd())
@@ -57,7 +116,7 @@ def _folder(model: Path | None, version: str | None) -> Path:
             f"there is no champion yet{registry.fetch_tags_hint}; run: make run, "
             "or name a model: --model models/candidate"
         )
-    return registry.fetch(chosen)
+    return registry.fetch(chosen), chosen.name
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -78,13 +137,22 @@ def _require_utf_8(text: str) -> None:
         raise ValueError(f"{text[:60]!a} is not UTF-8") from None
 
 
-def _classified(classifier: Any, texts: list[str] | None) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each text with the probability of each label; stdin is answered line by line."""
+def _classified(
+    classifier: "Classifier", texts: list[str] | None
+) -> Iterator[tuple[str, dict[str, float], float, str | None]]:
+    """Yield each text with the probability of each label, the out-of-scope score and why it is refused.
+
+    Lines of stdin are answered one by one.
+    """
+    from bertline.models.abstention import reasons
+
     if isinstance(sys.stdin, TextIOWrapper):  # in every locale: a model reads the same everywhere
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline=None)
     for batch in [texts] if texts else ([line.rstrip("\n")] for line in sys.stdin):
         for text in batch:
             _require_utf_8(text)
-        inputs = [_pair(line) for line in batch] if classifier.pairs else batch
-        for text, row in zip(batch, classifier.probabilities(inputs), strict=True):
-            yield text, dict(zip(classifier.space.classes, map(float, row), strict=True))
+        answers = classifier.answers([_pair(line) for line in batch] if classifier.pairs else batch)
+        refused = reasons(answers.refused)
+        found = zip(batch, answers.probabilities, answers.out_of_scope, refused, strict=True)
+        for text, row, score, why in found:
+            yield text, dict(zip(classifier.space.classes, map(float, row), strict=True)), float(score), why

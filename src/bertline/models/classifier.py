@@ -91,6 +91,15 @@ class Classifier:
         return self.settings.pairs
 
     @property
+    def has_thresholds(self) -> bool:
+        """Whether `export` set a threshold, so that a text can be refused."""
+        answering = self.settings.answering
+        return answering is not None and (answering.max_out_of_scope, answering.min_probability) != (
+            None,
+            None,
+        )
+
+    @property
     def scores(self) -> tuple[Kind, ...]:
         """The out-of-scope scores that this model has, the best one first."""
         kinds: tuple[Kind, ...] = get_args(Kind)
