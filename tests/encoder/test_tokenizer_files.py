@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 
 from bertline.encoder.classifier import build_classifier, save_classifier
-from bertline.encoder.older_config import add_older_names
+from bertline.encoder.config_names import add_names
 from bertline.tokens.truncation import load_tokenizer
 from tests.support.architectures import build
 from tests.support.tiny import CLASSES, PROJECT
@@ -57,18 +57,28 @@ def test_the_config_has_the_rotary_positions_under_their_older_names_too(tmp_pat
     layers = ["full_attention", "sliding_attention"] * 2
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"rope_parameters": rope, "layer_types": layers}))
-    add_older_names(path)
+    add_names(path, BertConfig())
     config = json.loads(path.read_text())
     assert (config["global_rope_theta"], config["local_rope_theta"]) == (5e4, 5e3)
     assert config["global_attn_every_n_layers"] == 2
     assert config["rope_parameters"] == rope
 
 
-def test_a_config_without_newer_names_stays_byte_for_byte(tmp_path: Path) -> None:
+def test_the_config_of_bert_stays_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"model_type":"bert"}')
-    add_older_names(path)
-    assert path.read_text() == '{"model_type":"bert"}'
+    path.write_text('{"hidden_size":768,"num_hidden_layers":12}')
+    add_names(path, BertConfig())
+    assert path.read_text() == '{"hidden_size":768,"num_hidden_layers":12}'
+
+
+def test_the_config_has_the_sizes_under_the_names_that_text_embeddings_inference_reads(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder = save("distilbert", tiny_encoder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["hidden_size"], config["num_hidden_layers"]) == (config["dim"], config["n_layers"])
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert model.config.n_layers == config["n_layers"]
 
 
 @pytest.mark.skipif(OLD is None, reason="OLD_TRANSFORMERS names no folder with transformers 4")

@@ -8,9 +8,9 @@ from pathlib import Path
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from bertline.core.files import apply_umask, disk_errors
+from bertline.encoder.config_names import add_names
 from bertline.encoder.layers import reinitialize_parameters
 from bertline.encoder.load import load_config, load_pretrained
-from bertline.encoder.older_config import add_older_names
 from bertline.encoder.tokenizer_files import save_tokenizer
 from bertline.tokens.padding import Padding
 
@@ -49,7 +49,7 @@ def save_classifier(model: PreTrainedModel, tokenizer_folder: Path, max_length: 
     save_tokenizer(tokenizer_folder, max_length, out, type_ids=Padding.of(model.config.to_dict()).typed)
     with disk_errors():
         model.cpu().save_pretrained(out)
-    add_older_names(out / "config.json")
+    add_names(out / "config.json", model.config)
     apply_umask(out)  # transformers writes weights through a private temporary file
 
 

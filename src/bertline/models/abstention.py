@@ -3,8 +3,6 @@
 `export` sets the thresholds. Shape suffixes: N texts, C classes.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from bertline.models.folder import Answering
@@ -39,6 +37,8 @@ def refusals(
     return refused_N
 
 
-def reasons(refused_N: np.ndarray) -> Sequence[str | None]:
-    """Return the reason of each text, None where it is answered."""
-    return [REASONS[each] for each in refused_N]
+def auroc(inside_N: np.ndarray, outside_N: np.ndarray) -> float:
+    """Return how often a row of `outside_N` has a higher score than one of `inside_N`; ties count half."""
+    order = np.sort(inside_N)
+    below = np.searchsorted(order, outside_N, side="left") + np.searchsorted(order, outside_N, side="right")
+    return float(below.mean() / (2 * len(inside_N)))

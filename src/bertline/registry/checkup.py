@@ -29,7 +29,7 @@ from bertline.registry.registry import Registry
 from bertline.registry.tags import require_all_tags
 
 _REMOTE_SECONDS = 20.0
-_MODELS_NEEDED = 5  # checkpoints, the best epoch, the model, and its copy in DVC's cache
+_MODELS_NEEDED = 6  # candidates: checkpoints, the folders of three stages, and their copies in DVC's cache
 _GB = 1e9
 
 

@@ -26,7 +26,8 @@ from bertline.core.unchanged import require_unchanged
 from bertline.training.process_group import World
 
 SCRATCH = Path(".bertline/checkpoints")
-_LATER = (Path("models"), Path(".dvc/cache"))  # where the finished model is written and kept
+_LATER = {Path("models"): 5, Path(".dvc/cache"): 3}
+"""How many models lie there in the end: weights and ONNX files, of `finetune`, `export` and `package`."""
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -93,7 +94,9 @@ class Checkpoints:
         these are gone.
         """
         there = sum(path.stat().st_size for path in self.folder.iterdir())
-        needs = {self.folder: 2 * latest + best - there} | dict.fromkeys(_LATER, best)
+        needs = {self.folder: 2 * latest + best - there} | {
+            folder: models * best for folder, models in _LATER.items()
+        }
         require_space(needs, f"a training of a model of {best / 1e6:,.1f} MB")
 
     def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from bertline.stages.evaluate.stage import evaluate
 from tests.support.params import section
 
 PARAMS: Params = section("evaluate", batch_size=8, threads=1, resamples=200)
+REFUSALS = {"abstention": {"answered": 0.9, "precision_of_answered": 0.99}}
+OUTSIDE = {"rows": 7, "refused": 0.5, "auroc": 0.75}
 WORDS = {"HUM": "who", "LOC": "where", "NUM": "how many"}
 
 
@@ -77,7 +79,9 @@ def _report(model: Baseline, training: Path, folder: Path) -> Predictions:
     candidate, baseline = predict(model, rows), predict(Uninformed(), rows)
     doubtful = _mislabelled(60)
     issues = list_label_issues({"test": (candidate, rows), "train": (predict(model, doubtful), doubtful)})
-    write_report(PARAMS, rows, candidate, baseline, issues, training=training, report=folder)
+    write_report(
+        PARAMS, rows, candidate, baseline, issues, refusals=REFUSALS, training=training, report=folder
+    )
     return candidate
 
 
@@ -144,7 +148,9 @@ def test_a_level_between_two_percents_is_printed_as_it_is(
     found = predict(model, rows)
     issues = list_label_issues({"test": (found, rows)})
     params = replace(PARAMS, confidence=0.995)
-    write_report(params, rows, found, found, issues, training=training, report=tmp_path / "report")
+    write_report(
+        params, rows, found, found, issues, refusals=REFUSALS, training=training, report=tmp_path / "report"
+    )
     assert "90 test rows, 99.5% intervals" in capsys.readouterr().out
 
 
@@ -155,7 +161,9 @@ def test_a_class_with_few_test_rows_is_named_in_output_and_page(
     rows = add_ids(make_rows([f"thing {i}" for i in range(9)], labels))
     found = predict(model, rows)
     issues = list_label_issues({"test": (found, rows)})
-    write_report(PARAMS, rows, found, found, issues, training=training, report=tmp_path / "report")
+    write_report(
+        PARAMS, rows, found, found, issues, refusals=REFUSALS, training=training, report=tmp_path / "report"
+    )
     said = "macro-F1 rests on 1 test row of NUM and on fewer than 5 of another class"
     assert said in capsys.readouterr().out.splitlines()
     assert f"Note that {said}." in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
@@ -171,10 +179,17 @@ def test_rows_out_of_scope_are_counted_apart_in_file_page_and_output(
     issues = list_label_issues({"test": (found, rows)})
     folder = tmp_path / "report"
     write_report(
-        PARAMS, rows, found, found, issues, out_of_scope={"rows": 7}, training=training, report=folder
+        PARAMS,
+        rows,
+        found,
+        found,
+        issues,
+        refusals=REFUSALS | {"out_of_scope": OUTSIDE},
+        training=training,
+        report=folder,
     )
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    assert (metrics["rows"], metrics["out_of_scope"]) == (90, {"rows": 7})
+    assert (metrics["rows"], metrics["out_of_scope"]) == (90, OUTSIDE)
     assert "7 more test rows are out of scope" in (folder / "report.html").read_text(encoding="utf-8")
     assert "\n7 more test rows are out of scope" in capsys.readouterr().out
     _report(model, training, tmp_path / "none")
@@ -263,6 +278,7 @@ def test_predictions_of_other_rows_are_not_compared(model: Baseline, training: P
             candidate,
             predict(model, _rows(31)),
             issues,
+            refusals=REFUSALS,
             training=training,
             report=tmp_path / "report",
         )
@@ -318,7 +334,9 @@ def _sets_report(model: Baseline, training: Path, folder: Path) -> Predictions:
     doubtful = _label_sets(60, ("who where is mislabelled", "NUM"))
     candidate, baseline = predict(model, rows), predict(UninformedOfSets(), rows)
     issues = list_label_issues({"test": (candidate, rows), "train": (predict(model, doubtful), doubtful)})
-    write_report(PARAMS, rows, candidate, baseline, issues, training=training, report=folder)
+    write_report(
+        PARAMS, rows, candidate, baseline, issues, refusals=REFUSALS, training=training, report=folder
+    )
     return candidate
 
 

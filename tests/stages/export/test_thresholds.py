@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from bertline.stages.export.thresholds import auroc, max_out_of_scope, min_probability
+from bertline.models.abstention import auroc
+from bertline.stages.export.thresholds import max_out_of_scope, min_probability
 
 SETTINGS = {"target_precision": 0.9, "confidence": 0.95}
 

@@ -1,40 +1,70 @@
-"""The test rows that belong to no class: what the candidate answers, in a file and numbers of their own.
+"""The test rows that belong to no class, and the answers that the candidate refuses: numbers of their own.
 
-They have no right class, so no score, interval or confusion of the other rows counts them.
+Rows out of scope have no right class, so no score, interval or confusion of the other rows counts them. Rows
+in scope count there whether the candidate refuses them or not.
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.metrics.classification import predict_classes
-from bertline.metrics.predict import Model
-from bertline.rows.io import inputs
+from bertline.metrics.summary import DIGITS
+from bertline.models.abstention import REASONS, auroc
+from bertline.models.classifier import Answers
+from bertline.rows.labels import LabelSpace
 
 FILE = "out_of_scope.parquet"
 
 
-def evaluate_out_of_scope(model: Model, rows: pa.Table, predictions: Path) -> dict[str, Any]:
-    """Predict `rows`, the test rows out of scope, and return the block `out_of_scope` of metrics.json.
+def write_out_of_scope(answers: Answers, space: LabelSpace, ids: pa.ChunkedArray, predictions: Path) -> None:
+    """Write the `answers` to the test rows out of scope into the folder `predictions`.
 
-    It writes `FILE` into the folder `predictions`: id, prediction and probabilities [C] of each row, and the
-    classes as JSON in the metadata. Without rows it writes nothing, removes an older file and returns {}.
+    `FILE` has id, prediction, probabilities [C], out-of-scope score and reason of a refusal (null: answered)
+    of each row, and the classes as JSON in its metadata. Without rows an older file is removed.
     """
     path = predictions / FILE
-    if not rows.num_rows:
+    if not len(ids):
         path.unlink(missing_ok=True)
-        return {}
-    probabilities = model.probabilities(inputs(rows)).astype(np.float32)
-    predicted = predict_classes(probabilities, like=model.space.encode([]))
+        return
+    predicted = predict_classes(answers.probabilities, like=space.encode([]))
     columns = {
-        "id": rows["id"],
-        "prediction": pa.array(model.space.decode(predicted), pa.string()),
-        "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
+        "id": ids,
+        "prediction": pa.array(space.decode(predicted), pa.string()),
+        "probabilities": pa.array(list(answers.probabilities), pa.list_(pa.float32())),
+        "out_of_scope": pa.array(answers.out_of_scope, pa.float32()),
+        "refused": pa.array([REASONS[each] for each in answers.refused], pa.string()),
     }
     predictions.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns, metadata={"classes": json.dumps(model.space.classes)}), path)
-    return {"rows": rows.num_rows}
+    pq.write_table(pa.table(columns, metadata={"classes": json.dumps(space.classes)}), path)
+
+
+def count_refusals(
+    inside: Answers, right_N: npt.NDArray[np.bool_], outside: Answers
+) -> dict[str, dict[str, float]]:
+    """Return blocks of metrics.json: what the thresholds that `export` set do on the test rows.
+
+    `abstention` has the share of the rows in scope that is answered, and the precision of these answers.
+    `out_of_scope`, if there are such rows, has their number, the share that is refused, and the AUROC of the
+    score.
+
+    Args:
+        inside: the answers to the N rows in scope.
+        right_N: whether each of them is right.
+        outside: the answers to the rows out of scope.
+    """
+    answered_N = inside.refused == 0
+    found = {"abstention": {"answered": round(float(answered_N.mean()), DIGITS)}}
+    if answered_N.any():
+        found["abstention"]["precision_of_answered"] = round(float(right_N[answered_N].mean()), DIGITS)
+    if rows := len(outside.refused):
+        found["out_of_scope"] = {
+            "rows": rows,
+            "refused": round(float((outside.refused > 0).mean()), DIGITS),
+            "auroc": round(auroc(inside.out_of_scope, outside.out_of_scope), DIGITS),
+        }
+    return found

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,11 +30,11 @@ def write_report(
     *,
     training: Path,
     report: Path,
-    out_of_scope: Mapping[str, Any] | None = None,
+    refusals: Mapping[str, Mapping[str, float]],
 ) -> None:
     """Write the numbers, the tables, evaluation.png and report.html to `report`.
 
-    `out_of_scope` are the numbers about the test rows that no class is right for, if there are any.
+    `refusals`: what `out_of_scope.count_refusals` found.
     """
     curves = read_curves(training)
     metrics = summarize(
@@ -46,8 +45,7 @@ def write_report(
         confidence=params.confidence,
         seed=params.seed,
     )
-    if out_of_scope:
-        metrics["out_of_scope"] = dict(out_of_scope)
+    metrics |= {name: dict(numbers) for name, numbers in refusals.items()}
     png = draw(candidate, baseline, metrics, curves)
     page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
     report.mkdir(parents=True, exist_ok=True)
@@ -61,7 +59,7 @@ def write_report(
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
     print(table(metrics))
-    if out_of_scope:
+    if out_of_scope := refusals.get("out_of_scope"):
         print(f"{out_of_scope['rows']:,} more test rows are out of scope, so these numbers do not count them")
     counts = (f"{issues.found[side]:,} of {rows:,} {side} rows" for side, rows in issues.rows.items())
     print(f"labels that look wrong: {', '.join(counts)}; see {report / 'label_issues.csv'}")

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from bertline.head.out_of_scope import Kind
 from bertline.metrics.classification import correct_rows, predict_classes
-from bertline.models.abstention import answer_probability, refusals
+from bertline.models.abstention import answer_probability, auroc, refusals
 from bertline.models.classifier import Classifier, Outputs
 from bertline.models.folder import Answering, Precision
 from bertline.params.export import Params
@@ -114,13 +114,6 @@ def max_out_of_scope(inside_N: np.ndarray, outside_N: np.ndarray, *, max_refused
     kept = np.searchsorted(np.sort(inside_N), candidates, side="right") / len(inside_N)
     refused = 1 - np.searchsorted(np.sort(outside_N), candidates, side="right") / len(outside_N)
     return float(candidates[np.argmax(kept + refused)])
-
-
-def auroc(inside_N: np.ndarray, outside_N: np.ndarray) -> float:
-    """Return how often a row of `outside_N` has a higher score than one of `inside_N`; ties count half."""
-    order = np.sort(inside_N)
-    below = np.searchsorted(order, outside_N, side="left") + np.searchsorted(order, outside_N, side="right")
-    return float(below.mean() / (2 * len(inside_N)))
 
 
 def _wilson_low(right: np.ndarray, rows: np.ndarray, confidence: float) -> np.ndarray:

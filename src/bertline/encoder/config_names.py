@@ -1,4 +1,6 @@
-"""Add the names of transformers 4 to the config.json that transformers 5 writes.
+"""Add to the config.json that transformers 5 writes the names that other readers look for.
+
+text-embeddings-inference reads `hidden_size` and `num_hidden_layers`; DistilBERT, for one, has other names.
 
 Version 5 keeps the settings of rotary positions and the kind of each layer in fields that version 4 does not
 read. Version 4 would use its defaults instead and compute other logits without a warning. Version 5 ignores
@@ -12,17 +14,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from transformers import PretrainedConfig
+
 from bertline.core.files import write_json
 
+SIZES = ("hidden_size", "num_hidden_layers")
 THETA = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
 
 
-def add_older_names(path: Path) -> None:
-    """Add the names of transformers 4 to the config.json at `path`; BERT's needs none."""
+def add_names(path: Path, sizes: PretrainedConfig) -> None:
+    """Add names to the config.json at `path`, which was written from `sizes`; BERT's needs none."""
     config = json.loads(path.read_text("utf-8"))
+    common = {name: getattr(sizes, name) for name in SIZES if hasattr(sizes, name)}
     older = _rotary(config.get("rope_parameters") or {}) | _layers(config.get("layer_types") or [])
-    if older:
-        write_json(path, dict(sorted((older | config).items())))
+    if not (common | older).keys() <= config.keys():
+        write_json(path, dict(sorted((common | older | config).items())))
 
 
 def _rotary(rope: dict[str, Any]) -> dict[str, Any]:
