@@ -37,6 +37,11 @@ def refusals(
     return refused_N
 
 
+def reasons(refused_N: np.ndarray) -> list[str | None]:
+    """Return the reason of each text, None where it is answered."""
+    return [REASONS[each] for each in refused_N]
+
+
 def auroc(inside_N: np.ndarray, outside_N: np.ndarray) -> float:
     """Return how often a row of `outside_N` has a higher score than one of `inside_N`; ties count half."""
     order = np.sort(inside_N)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bertline.metrics.classification import predict_classes
 from bertline.metrics.summary import DIGITS
-from bertline.models.abstention import REASONS, auroc
+from bertline.models.abstention import auroc, reasons
 from bertline.models.classifier import Answers
 from bertline.rows.labels import LabelSpace
 
@@ -37,7 +37,7 @@ def write_out_of_scope(answers: Answers, space: LabelSpace, ids: pa.ChunkedArray
         "prediction": pa.array(space.decode(predicted), pa.string()),
         "probabilities": pa.array(list(answers.probabilities), pa.list_(pa.float32())),
         "out_of_scope": pa.array(answers.out_of_scope, pa.float32()),
-        "refused": pa.array([REASONS[each] for each in answers.refused], pa.string()),
+        "refused": pa.array(reasons(answers.refused), pa.string()),
     }
     predictions.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, metadata={"classes": json.dumps(space.classes)}), path)
