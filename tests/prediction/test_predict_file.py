@@ -154,6 +154,12 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out.parquet"]
 
 
+def test_answers_of_onnx_do_not_depend_on_the_number_of_threads(model_folder: Path) -> None:
+    one, three = (Classifier(model_folder, threads=threads).answers(TEXTS) for threads in (1, 3))
+    np.testing.assert_array_equal(one.probabilities, three.probabilities)
+    np.testing.assert_array_equal(one.out_of_scope, three.out_of_scope)
+
+
 def test_finished_parts_are_not_predicted_again(model_folder: Path, request_: Request) -> None:
     first = begin(model_folder, request_, parts=3)
     assert len(first) == 3

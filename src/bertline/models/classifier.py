@@ -6,6 +6,7 @@ Shape suffixes: N texts, S sequences (one a text, or its windows), C classes, H 
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, get_args
@@ -55,8 +56,10 @@ class Classifier:
 
     Args:
         folder: as `finetune`, `export` or `package` writes it, or an older version did.
-        threads: CPU threads of the process.
-        batch_size: sequences of a forward pass (texts, or windows of long texts).
+        threads: CPU threads. With ONNX each computes a batch of its own, so that none waits for another, and
+            the result does not depend on their number.
+        batch_size: sequences of a forward pass (texts, or windows of long texts). What 16 texts of usual
+            length need fits into the cache of a core: a fifth faster than 64.
         onnx: an ONNX file of the same model that answers instead of the one that `export` chose.
 
     Raises:
@@ -64,7 +67,7 @@ class Classifier:
     """
 
     def __init__(
-        self, folder: Path, *, threads: int = 1, batch_size: int = 64, onnx: Path | None = None
+        self, folder: Path, *, threads: int = 1, batch_size: int = 16, onnx: Path | None = None
     ) -> None:
         self.settings = read_settings(folder)
         if onnx is None and self.settings.is_exported:
@@ -81,6 +84,7 @@ class Classifier:
             stride=self.settings.stride,
         )
         self._backend = _load_backend(folder, onnx, threads)
+        self._workers = 1 if onnx is None else threads
         self._statistics = Statistics.load(folder)
         self._folder = folder
         self._batch_size = batch_size
@@ -155,12 +159,15 @@ class Classifier:
         sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)
         logits_SC = np.empty((len(sequences), len(self.space.classes)), np.float32)
         states_SH = None
-        for each in sorted_order(sequences.lengths, self._batch_size):
-            logits_SC[each], states = self._backend.run(self._padding.inputs(sequences, each))
-            if states is not None:
-                if states_SH is None:
-                    states_SH = np.empty((len(sequences), states.shape[1]), np.float32)
-                states_SH[each] = states
+        batches = sorted_order(sequences.lengths, self._batch_size)
+        with ThreadPoolExecutor(self._workers) as pool:
+            results = pool.map(lambda each: self._backend.run(self._padding.inputs(sequences, each)), batches)
+            for each, (logits, states) in zip(batches, results, strict=True):
+                logits_SC[each] = logits
+                if states is not None:
+                    if states_SH is None:
+                        states_SH = np.empty((len(sequences), states.shape[1]), np.float32)
+                    states_SH[each] = states
         if not np.isfinite(logits_SC).all():
             raise ValueError(
                 f"the model in {self._folder} gives NaN or infinity for these texts; fine-tune it again"
@@ -183,7 +190,7 @@ def _load_backend(folder: Path, onnx: Path | None, threads: int) -> Backend:
     if onnx is not None:
         from bertline.models.onnx_backend import OnnxBackend
 
-        return OnnxBackend(onnx, threads=threads)
+        return OnnxBackend(onnx)
     from bertline.models.torch_backend import TorchBackend  # six seconds of a core
 
     return TorchBackend(folder, threads=threads)

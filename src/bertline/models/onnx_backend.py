@@ -13,20 +13,19 @@ ERRORS = 3
 
 
 class OnnxBackend:
-    """The ONNX file at `path`.
+    """The ONNX file at `path`. A batch is computed by the thread that calls `run`; several may at once.
 
     Args:
         path: has the inputs `input_ids`, `attention_mask` and perhaps `token_type_ids`, int64 [S, T], and the
             outputs `logits` [S, C] and perhaps `states` [S, H].
-        threads: that one batch is computed with.
 
     Raises:
         ValueError: the file is missing or damaged.
     """
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS
         options.enable_mem_pattern = False  # batches differ in shape, so a plan for one serves no other

@@ -1,8 +1,8 @@
 """Predict the rows of a file: rows in are rows out, in order, with all of their columns.
 
 Memory does not grow with the number of rows. A killed run continues with the next `source.CHUNK` rows if it
-is started again with the same input, model, columns and options. With the same number of threads it ends in
-the same bytes as a run that was never killed.
+is started again with the same input, model, columns and options. It ends in the same bytes as a run that was
+never killed; where torch answers, with the same number of threads.
 """
 
 import json

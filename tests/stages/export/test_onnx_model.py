@@ -41,7 +41,7 @@ def texts(rows: int, tokens: int) -> dict[str, np.ndarray]:
 def test_an_exported_model_gives_the_logits_and_states_of_torch(kind: str, tmp_path: Path) -> None:
     model = build(kind, **LAYERS[kind]).eval()
     write_onnx(model, tmp_path / "model.onnx")
-    backend = OnnxBackend(tmp_path / "model.onnx", threads=1)
+    backend = OnnxBackend(tmp_path / "model.onnx")
     for inputs in (texts(1, 5), texts(7, 12), texts(2, 3)):
         tensors = {name: torch.from_numpy(each) for name, each in inputs.items()}
         with torch.inference_mode():
