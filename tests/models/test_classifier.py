@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from bertline.encoder.classifier import build_classifier, save_classifier
+from bertline.head.out_of_scope import Part, Statistics
 from bertline.models.classifier import Classifier
 from bertline.tokens.truncation import load_tokenizer
 from tests.support.tiny import CLASSES, make_texts
@@ -119,6 +120,18 @@ def test_a_model_of_one_label_each_is_not_multi_label(model_folder: Path) -> Non
 
 def test_no_texts_are_no_rows(model_folder: Path) -> None:
     assert Classifier(model_folder).probabilities([]).shape == (0, 3)
+
+
+def test_no_texts_have_no_answers_and_no_scores(model_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    part = Part(center_H=np.zeros(32), whitening_HH=np.eye(32), means_KH=np.zeros((3, 32)))
+    Statistics((part,)).save(folder)
+    answers = Classifier(folder).answers([])
+    assert (answers.probabilities.shape, answers.out_of_scope.shape, answers.refused.shape) == (
+        (0, 3),
+        (0,),
+        (0,),
+    )
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])

@@ -141,6 +141,8 @@ class Classifier:
 
     def out_of_scope(self, outputs: Outputs, kind: Kind) -> Floats:
         """Return the out-of-scope score `kind` float32 [N]; it is one of `scores`."""
+        if not len(outputs.logits):  # no forward pass has made states
+            return np.empty(0, np.float32)
         return score(
             kind,
             outputs.logits,
