@@ -56,7 +56,7 @@ def test_a_second_flow_finds_everything_cached_and_nothing_to_promote(
     project = Path(shutil.copytree(retrained, tmp_path / "again", symlinks=True))
     done = run(project, *FLOW)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "cached: ingest, validate, split, tokenize, adapt, finetune, baseline, evaluate" in done.stdout
+    assert "cached: ingest, validate, split, tokenize, adapt, finetune, baseline, export, evaluate, package" in done.stdout
     assert "bit for bit: nothing to do" in done.stdout
     assert run(project, "git", "tag").stdout.split() == run(retrained, "git", "tag").stdout.split()
 
@@ -87,7 +87,7 @@ def test_a_smaller_student_learns_from_the_champion(retrained: Path, run: Run, t
     params.write_text(edit(params.read_text(), {"finetune.layers": 1, "finetune.distillation": 0.5}))
     done = run(project, "dvc", "repro", "evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((project / "models/candidate/config.json").read_text())["num_hidden_layers"] == 1
+    assert json.loads((project / "models/finetuned/config.json").read_text())["num_hidden_layers"] == 1
 
 
 def test_a_stopped_batch_shows_why(project: Path, run: Run) -> None:
