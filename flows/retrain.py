@@ -36,6 +36,7 @@ from flows.retraining.dvc_tasks import run_pipeline
 from flows.retraining.heartbeat import heartbeats, without_heartbeat_of_prefect
 from flows.retraining.run_label import add_tags, champion_tag, code_tag, data_tag, run_name, why_it_runs
 from flows.retraining.summary import Data, Summary
+from flows.retraining.time_limit import PROMOTION_SECONDS, time_limit
 from flows.retraining.turn import taken
 from flows.server import start_server
 
@@ -88,7 +89,8 @@ def _retrain(
             if until:
                 return end_states.partial(until)
             remote = chosen_remote(root, push)
-            return _conclude(root, states, dry_run=dry_run, push=remote, note=note, why=why, began=began)
+            with time_limit(PROMOTION_SECONDS):
+                return _conclude(root, states, dry_run=dry_run, push=remote, note=note, why=why, began=began)
     except (ValueError, OSError) as error:  # its message is for the user; a traceback tells no more
         ended = end_states.stopped(root, error)
         with suppress(OSError, httpx.HTTPError):  # the disk may be full, or the server gone

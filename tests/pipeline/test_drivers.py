@@ -56,7 +56,10 @@ def test_a_second_flow_finds_everything_cached_and_nothing_to_promote(
     project = Path(shutil.copytree(retrained, tmp_path / "again", symlinks=True))
     done = run(project, *FLOW)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "cached: ingest, validate, split, tokenize, adapt, finetune, baseline, export, evaluate, package" in done.stdout
+    assert (
+        "cached: ingest, validate, split, tokenize, adapt, finetune, baseline, export, evaluate, package"
+        in done.stdout
+    )
     assert "bit for bit: nothing to do" in done.stdout
     assert run(project, "git", "tag").stdout.split() == run(retrained, "git", "tag").stdout.split()
 
