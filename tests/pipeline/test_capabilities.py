@@ -33,6 +33,7 @@ def change(project: Path, rows: list[tuple[str, str]] | None = None, **sections:
         "tokenize": {"weights": "models/tiny"},
         "finetune": TINY_TRAINING | {"epochs": 12, "learning_rate": 5e-3, "device": "cpu"},
         "adapt": {"device": "cpu", "threads": 1},
+        "export": {"onnx": False},  # it takes ten seconds, and is tested elsewhere
         "promote": {"min_accuracy": 0.0, "min_gain_over_baseline": -1.0},
     }
     write_params(

@@ -8,7 +8,7 @@ def test_an_ablation_runs_the_stages_that_lead_from_the_tokens_to_the_model() ->
 
 def test_a_fold_runs_every_stage_between_the_validated_rows_and_the_scores() -> None:
     found = stages_between(PROJECT, "validate", "evaluate")
-    assert set(found) == {"split", "tokenize", "adapt", "finetune", "baseline", "evaluate"}
+    assert set(found) == {"split", "tokenize", "adapt", "finetune", "baseline", "export", "evaluate"}
 
 
 def test_stages_come_in_an_order_in_which_they_can_run() -> None:

@@ -75,8 +75,6 @@ class Classifier:
         for path in (*(folder / name for name in FILES[:2]), onnx or folder / WEIGHTS):
             if not path.is_file():
                 raise ValueError(f"the model in {folder} has no {path.name}; fetch or train it again")
-        config = read_config(folder)
-        self.space, self._padding = config.space, config.padding
         self._truncator = Truncator(
             folder,
             max_length=self.settings.max_length,
@@ -84,6 +82,8 @@ class Classifier:
             stride=self.settings.stride,
         )
         self._backend = _load_backend(folder, onnx, threads)
+        config = read_config(folder)  # later: a folder that asks to run code has its own error
+        self.space, self._padding = config.space, config.padding
         self._workers = 1 if onnx is None else threads
         self._statistics = Statistics.load(folder)
         self._folder = folder

@@ -11,6 +11,7 @@ class Params:
 
     __pydantic_config__ = STRICT
 
+    onnx: bool
     reduce_range: bool
     max_flips: float
     max_loss: float

@@ -128,6 +128,20 @@ def test_a_folder_of_an_older_version_is_answered_by_torch(exported: Path, tmp_p
     assert not answers.refused.any()
 
 
+def test_torch_serves_where_no_onnx_file_is_asked_for(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
+    shutil.rmtree("models/exported")
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("  onnx: true", "  onnx: false"))
+    done = run("export")
+    assert done.returncode == 0, done.stderr
+    assert (report(Path())["served"], report(Path())["reason"]) == ("torch", "export.onnx is false")
+    assert not Path("models/exported/onnx").exists()
+    assert Classifier(Path("models/exported")).settings.answering is not None
+
+
 def test_what_cannot_be_exported_is_served_by_torch(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,7 +120,7 @@ def test_what_is_wrong_with_a_training_is_told_and_recorded(before: Path, tiny_e
 
 def test_the_temperature_is_in_the_folder_and_in_the_report(finished: Path) -> None:
     report = json.loads((finished / "reports/finetune/calibration.json").read_text())
-    model = json.loads((finished / "models/candidate/bertline.json").read_text())
+    model = json.loads((finished / "models/finetuned/bertline.json").read_text())
     assert report["temperature"] == model["temperature"] != 1.0
     assert report["not_calibrated_because"] is None
     assert report["validation_after"]["log_loss"] < report["validation_before"]["log_loss"]

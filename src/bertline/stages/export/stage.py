@@ -53,8 +53,9 @@ def _export(
     finetuned: Path, exported: Path, rows: ValidationRows, outputs: dict[str, Outputs], params: Params
 ) -> tuple[Precision, str, dict[str, Parity]]:
     """Write the ONNX files, add the `outputs` of each, and return which is served, why, and their parity."""
-    folder = exported / Path(SERVED).parent
-    folder.mkdir(exist_ok=True)
+    if not params.onnx:
+        return _serve_torch(finetuned, exported), "export.onnx is false", {}
+    (exported / SERVED).parent.mkdir(exist_ok=True)
     paths = {"fp32": exported / FP32, "int8": exported / INT8}
     try:
         with disk_errors():
@@ -82,7 +83,7 @@ def _export(
 
 
 def _serve_torch(finetuned: Path, exported: Path) -> Precision:
-    shutil.rmtree(exported / Path(SERVED).parent)
+    shutil.rmtree((exported / SERVED).parent, ignore_errors=True)
     shutil.copyfile(finetuned / WEIGHTS, exported / WEIGHTS)
     return "torch"
 
