@@ -25,7 +25,8 @@ def download(root: Path, version: Version, folder: Path) -> None:
     """
     with TemporaryDirectory(dir=folder.parent) as scratch, _repo(root) as repo:
         try:
-            repo.artifacts.download(NAME, version=version.name, out=str(Path(scratch, "model")))
+            # One file after the other: with DVC's threads one of some 300 downloads never came to its end.
+            repo.artifacts.download(NAME, version=version.name, out=str(Path(scratch, "model")), jobs=1)
         except Exception as error:  # a storage passes on the errors of its client library
             name, cache = version.name, repo.cache.local_cache_dir
             raise ValueError(
