@@ -15,7 +15,7 @@ def test_the_last_linear_layer_makes_the_logits_from_the_states(kind: str) -> No
     linear.requires_grad_(False)
     with keeping_states(linear) as states, torch.inference_mode():
         logits_SC = model(IDS, attention_mask=(IDS > 0).long()).logits
-        states_SH = states.take()
+        states_SH = states[-1]
     assert states_SH.shape == (2, linear.in_features)
     torch.testing.assert_close(torch.nn.functional.linear(states_SH, linear.weight, linear.bias), logits_SC)
 
@@ -50,7 +50,7 @@ def test_a_state_is_what_the_last_layer_reads_and_the_mean_over_the_tokens_of_th
     inputs = {"input_ids": IDS, "attention_mask": (IDS > 0).long()}
     with torch.inference_mode(), keeping_states(linear) as kept:
         outputs = model(**inputs, output_hidden_states=True)
-        head_SH = kept.take()
+        head_SH = kept[-1]
         logits_SC, states_SW = run_with_states(model, linear, inputs)
     middle_STH = outputs.hidden_states[2]  # of the embeddings and three layers
     means_SH = torch.stack([middle_STH[0].mean(dim=0), middle_STH[1, :3].mean(dim=0)])

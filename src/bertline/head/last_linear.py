@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from bertline.encoder.layers import eval_mode
+
 
 def find_last_linear(model: PreTrainedModel) -> nn.Linear | None:
     """Return the linear layer with an output for each class that ran last, or None.
@@ -24,40 +26,21 @@ def find_last_linear(model: PreTrainedModel) -> nn.Linear | None:
         for module in model.modules()
         if isinstance(module, nn.Linear) and module.out_features == model.num_labels
     ]
-    training = model.training
     try:
-        with torch.inference_mode():
-            model.eval()(torch.arange(4, device=model.device)[None] % model.config.vocab_size)
+        with eval_mode(model), torch.inference_mode():
+            model(torch.arange(4, device=model.device)[None] % model.config.vocab_size)
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
     return called[-1] if called else None
 
 
-class States(list[torch.Tensor]):
-    """The inputs of the last linear layer, one for each forward pass since `take`."""
-
-    def take(self) -> torch.Tensor:
-        """Return the states [S, H] of the last forward pass, and forget them."""
-        state = self[-1]
-        self.clear()
-        return state
-
-
 @contextmanager
-def keeping_states(linear: nn.Linear) -> Iterator[States]:
-    """Keep what `linear` reads, within the block."""
-    states = States()
-
-    def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        states.append(inputs[0])
-
-    hook = linear.register_forward_pre_hook(keep)
-    try:
+def keeping_states(linear: nn.Linear) -> Iterator[list[torch.Tensor]]:
+    """Keep what `linear` reads in each forward pass, within the block."""
+    states: list[torch.Tensor] = []
+    with linear.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0])):
         yield states
-    finally:
-        hook.remove()
 
 
 def scale_logits(linear: nn.Linear, factors_C: torch.Tensor) -> None:
@@ -82,7 +65,7 @@ def run_with_states(
     middle = _middle_layer(model)
     with keeping_states(linear) as kept, _keeping_output(middle) as outputs:
         logits_SC: torch.Tensor = model(**inputs).logits
-    states_SH = kept.take()
+    [states_SH] = kept
     if states_SH.ndim != 2:
         return logits_SC, None
     means = [_mean_over_tokens(each, inputs.get("attention_mask")) for each in outputs if each.ndim == 3]
@@ -108,11 +91,8 @@ def _keeping_output(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
     def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
         outputs.append(output if isinstance(output, torch.Tensor) else output[0])
 
-    hook = layer.register_forward_hook(keep)
-    try:
+    with layer.register_forward_hook(keep):
         yield outputs
-    finally:
-        hook.remove()
 
 
 def _mean_over_tokens(states_STH: torch.Tensor, mask_ST: torch.Tensor | None) -> torch.Tensor:

@@ -7,9 +7,9 @@ from bertline.metrics.calibration_intervals import calibration_numbers
 from bertline.metrics.huggingface import more_scores, per_class
 from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
+from bertline.metrics.rounding import rounded
 from bertline.metrics.temperature import Temperature, undo
 
-DIGITS = 6  # more would only record the noise of floating point
 FEW_ROWS = 5  # with fewer rows of a class, macro-F1 and its interval depend on the choice of these rows
 HEADLINE = ("log_loss", "brier", "calibration_error", "calibration_floor")  # of what calibration.json has
 
@@ -62,8 +62,8 @@ def summarize(
         "classes": per_class(candidate),
         "calibration": calibration,
     }
-    rounded: dict[str, Any] = _rounded(document)
-    return rounded
+    numbers: dict[str, Any] = rounded(document)
+    return numbers
 
 
 def _calibration(
@@ -113,9 +113,3 @@ def few_rows(metrics: dict[str, Any]) -> str | None:
 
 def _with_ends(metric: str, found: Interval) -> dict[str, float]:
     return {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return round(value, DIGITS) if isinstance(value, float) else value

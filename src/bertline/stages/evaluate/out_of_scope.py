@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.metrics.classification import predict_classes
-from bertline.metrics.summary import DIGITS
+from bertline.metrics.rounding import rounded
 from bertline.models.abstention import auroc, reasons
 from bertline.models.classifier import Answers
 from bertline.rows.labels import LabelSpace
@@ -58,13 +58,14 @@ def count_refusals(
         outside: the answers to the rows out of scope.
     """
     answered_N = inside.refused == 0
-    found = {"abstention": {"answered": round(float(answered_N.mean()), DIGITS)}}
+    found = {"abstention": {"answered": float(answered_N.mean())}}
     if answered_N.any():
-        found["abstention"]["precision_of_answered"] = round(float(right_N[answered_N].mean()), DIGITS)
+        found["abstention"]["precision_of_answered"] = float(right_N[answered_N].mean())
     if rows := len(outside.refused):
         found["out_of_scope"] = {
             "rows": rows,
-            "refused": round(float((outside.refused > 0).mean()), DIGITS),
-            "auroc": round(auroc(inside.out_of_scope, outside.out_of_scope), DIGITS),
+            "refused": float((outside.refused > 0).mean()),
+            "auroc": auroc(inside.out_of_scope, outside.out_of_scope),
         }
-    return found
+    blocks: dict[str, dict[str, float]] = rounded(found)
+    return blocks

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
+from scipy.special import expit
 
-from bertline.metrics.classification import Targets, correct_rows
+from bertline.metrics.classification import Targets, correct_rows, predict_classes
 from bertline.metrics.intervals import Settings, paired_difference, share_interval
 from bertline.models.folder import Precision
 from bertline.params.export import Params
@@ -41,7 +42,10 @@ def compare(expected: Targets, torch_NC: Floats, exported_NC: Floats, **settings
 
     `expected`: the labels, int64 [N] or multi-label [N, C].
     """
-    answers, exported = (answers_of(logits_NC, like=expected) for logits_NC in (torch_NC, exported_NC))
+    answers, exported = (
+        predict_classes(expit(logits_NC) if expected.ndim == 2 else logits_NC, like=expected)
+        for logits_NC in (torch_NC, exported_NC)
+    )
     flips = share_interval(~correct_rows(answers, exported), settings["confidence"])
     loss = paired_difference(expected, answers, exported, torch_NC.shape[1], "accuracy", **settings)
     scale = max(1.0, float(np.abs(torch_NC).max()))
@@ -52,11 +56,6 @@ def compare(expected: Targets, torch_NC: Floats, exported_NC: Floats, **settings
         loss=loss.value,
         loss_low=loss.low,
     )
-
-
-def answers_of(logits_NC: Floats, *, like: Targets) -> Targets:
-    """Return the answer of each row: the class of the largest logit [N], or all of at least 0."""
-    return (logits_NC >= 0).astype(np.uint8) if like.ndim == 2 else np.asarray(logits_NC.argmax(axis=1))
 
 
 def choose(params: Params, fp32: Parity, int8: Parity) -> tuple[Precision, str]:

@@ -7,11 +7,11 @@ served by torch, and the report says so.
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bertline.core.files import apply_umask, disk_errors, write_json
 from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import load_classifier
+from bertline.metrics.rounding import rounded
 from bertline.models.classifier import Classifier, Outputs
 from bertline.models.folder import FP32, INT8, SERVED, Precision, add_answering
 from bertline.params.export import Params
@@ -46,7 +46,7 @@ def export(*, validation: Path, finetuned: Path, exported: Path, report: Path) -
         "abstention": describe(classifier, answering, rows, outputs[precision], outputs["torch"]),
         "auroc": aurocs,
     }
-    write_json(report / "export.json", _rounded(document))
+    write_json(report / "export.json", rounded(document))
 
 
 def _export(
@@ -86,9 +86,3 @@ def _serve_torch(finetuned: Path, exported: Path) -> Precision:
     shutil.rmtree((exported / SERVED).parent, ignore_errors=True)
     shutil.copyfile(finetuned / WEIGHTS, exported / WEIGHTS)
     return "torch"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,12 @@
+"""Round the numbers of a report: more digits would only record the noise of floating point."""
+
+from typing import Any
+
+DIGITS = 6
+
+
+def rounded(value: Any) -> Any:
+    """Return `value` with each float in it, also in nested dicts, rounded to `DIGITS` decimals."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value
