@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from benchmarks.recipe_data import READERS
+from benchmarks.recipe_data import READERS, make_manifest
 from bertline.core.params_loading import load_params
 from bertline.encoder.collate import collate_for
 from bertline.metrics.calibration_intervals import calibration_numbers, log_loss_difference
@@ -37,11 +37,9 @@ from bertline.stages.baseline.calibration import fit_out_of_fold
 from bertline.stages.baseline.fit import fit_baseline, predict_out_of_fold
 from bertline.stages.finetune.prepare import fine_tune, prepare, resolve_settings
 from bertline.stages.finetune.task import predict
-from bertline.stages.tokenize.train_tokenizer import special_ids
 from bertline.tokens.arrays import TokenizedSplit
-from bertline.tokens.manifest import Manifest
-from bertline.tokens.pretrained import find_pretrained, fingerprint
-from bertline.tokens.truncation import Truncator, load_tokenizer
+from bertline.tokens.pretrained import find_pretrained
+from bertline.tokens.truncation import Truncator
 from bertline.training.checkpoints import Checkpoints
 from bertline.training.determinism import keep_freed_memory
 
@@ -130,7 +128,7 @@ def fine_tuned(
     if not path.is_file():
         encoder = find_pretrained(WEIGHTS)
         splits = dict(tokenized(parts))
-        origin = manifest(encoder, classes)
+        origin = make_manifest(WEIGHTS, encoder, classes, MAX_LENGTH)
         resolved, _ = resolve_settings(params, encoder, origin, rows=len(parts["rows"].texts))
         model = prepare(encoder, origin, resolved, torch.device("cpu"))
         with tempfile.TemporaryDirectory() as scratch:
@@ -156,22 +154,6 @@ def tokenized(parts: dict[str, Rows]) -> Iterator[tuple[str, TokenizedSplit]]:
             purpose,
             TokenizedSplit(input_ids=encoded.input_ids, offsets=encoded.offsets, labels=part.labels),
         )
-
-
-def manifest(encoder: Path, classes: tuple[str, ...]) -> Manifest:
-    return Manifest(
-        weights=WEIGHTS,
-        weights_sha256=fingerprint(encoder),
-        max_length=MAX_LENGTH,
-        long_texts="head",
-        stride=0,
-        own_tokenizer=False,
-        vocabulary=load_tokenizer(encoder).get_vocab_size(),
-        special_ids=special_ids(encoder),
-        pairs=False,
-        multi_label=False,
-        classes=classes,
-    )
 
 
 def judge(parts: dict[str, Rows], validation: np.ndarray, test: np.ndarray) -> Judged:

@@ -22,7 +22,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.recipe_data import orange, trec_fine
+from benchmarks.recipe_data import make_manifest, orange, trec_fine
 from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import load_classifier, save_classifier
 from bertline.encoder.collate import collate_padded
@@ -34,7 +34,6 @@ from bertline.metrics.temperature import fit_temperature
 from bertline.params.finetune import Params, Resolved
 from bertline.stages.finetune.prepare import fine_tune, prepare
 from bertline.tokens.arrays import TokenizedSplit
-from bertline.tokens.manifest import Manifest
 from bertline.tokens.pretrained import find_pretrained
 from bertline.tokens.truncation import Truncator
 from bertline.training.checkpoints import Checkpoints
@@ -149,21 +148,10 @@ def tokenize(rows: Rows, classes: tuple[str, ...]) -> TokenizedSplit:
 def train(folder: Path, classes: tuple[str, ...], splits: dict[str, TokenizedSplit]) -> None:
     """Fine-tune on a case, and write the model to `folder`."""
     encoder = find_pretrained(WEIGHTS)
-    manifest = Manifest(
-        weights=WEIGHTS,
-        weights_sha256="",
-        max_length=MAX_LENGTH,
-        long_texts="head",
-        stride=0,
-        own_tokenizer=False,
-        vocabulary=0,
-        special_ids={},
-        pairs=False,
-        multi_label=False,
-        classes=classes,
-    )
     params = Resolved(**vars(load_params(Params)) | TRAINING)
-    model = prepare(encoder, manifest, params, torch.device("cpu"))
+    model = prepare(
+        encoder, make_manifest(WEIGHTS, encoder, classes, MAX_LENGTH), params, torch.device("cpu")
+    )
     for event in fine_tune(model, splits, params, Checkpoints("run", folder / "scratch")):
         if isinstance(event, Epoch):
             print(f"{folder.name}: {event.scores}", flush=True)

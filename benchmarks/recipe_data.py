@@ -67,10 +67,15 @@ def prepare_data(data: DataSet, weights: str) -> Prepared:
         splits[name] = TokenizedSplit(
             input_ids=encoded.input_ids, offsets=encoded.offsets, type_ids=encoded.type_ids, labels=labels
         )
-    manifest = Manifest(
+    return Prepared(encoder, make_manifest(weights, encoder, classes, MAX_LENGTH), splits)
+
+
+def make_manifest(weights: str, encoder: Path, classes: tuple[str, ...], max_length: int) -> Manifest:
+    """Return what the tokens of a benchmark are: texts of one label, truncated at `max_length`."""
+    return Manifest(
         weights=weights,
         weights_sha256=fingerprint(encoder),
-        max_length=MAX_LENGTH,
+        max_length=max_length,
         long_texts="head",
         stride=0,
         own_tokenizer=False,
@@ -80,7 +85,6 @@ def prepare_data(data: DataSet, weights: str) -> Prepared:
         multi_label=False,
         classes=classes,
     )
-    return Prepared(encoder, manifest, splits)
 
 
 def sample(name: str) -> Callable[[], Texts]:
