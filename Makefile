@@ -36,6 +36,7 @@ bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.time_to_accuracy
 	@$(BIN)/python -m benchmarks.data
 	@$(BIN)/python -m benchmarks.model_stages
+	@$(BIN)/python -m benchmarks.prediction --set trec
 
 ablate: setup  ## try techniques of fine-tuning one by one on your data, each run a DVC experiment
 	@$(BIN)/bertline ablate

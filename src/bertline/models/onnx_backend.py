@@ -11,6 +11,9 @@ import onnxruntime
 ERRORS = 3
 """The severity from which onnxruntime writes to stderr; below are notes on nodes that it removes."""
 
+SLOW = ["SkipLayerNormFusion"]
+"""onnxruntime's one node takes seven times as long as the two that it replaces."""
+
 
 class OnnxBackend:
     """The ONNX file at `path`. A batch is computed by the thread that calls `run`; several may at once.
@@ -30,7 +33,9 @@ class OnnxBackend:
         options.log_severity_level = ERRORS
         options.enable_mem_pattern = False  # batches differ in shape, so a plan for one serves no other
         try:
-            self._session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                path, options, ["CPUExecutionProvider"], disabled_optimizers=SLOW
+            )
         except Exception as error:  # its errors have no base class of their own
             fault = " ".join(str(error).split())[:200]
             raise ValueError(f"{path} cannot be loaded ({fault}); fetch or export the model again") from error
