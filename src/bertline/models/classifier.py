@@ -126,7 +126,11 @@ class Classifier:
         Raises:
             ValueError: as of `outputs`.
         """
-        outputs, answering = self.outputs(texts), self.settings.answering
+        return self.to_answers(self.outputs(texts))
+
+    def to_answers(self, outputs: Outputs) -> Answers:
+        """Return what `answers` returns for the texts that `outputs` are of."""
+        answering = self.settings.answering
         probabilities_NC = self.to_probabilities(outputs.logits)
         scores_N = self.out_of_scope(outputs, answering.score if answering else self.scores[0])
         refused_N = refusals(answering, probabilities_NC, scores_N, multi_label=self.space.multi_label)

@@ -3,14 +3,16 @@
 It also lists the test and training rows whose labels look wrong. Rows out of scope are reported apart.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from bertline.core.params_loading import load_params
 from bertline.metrics.predict import predict
 from bertline.metrics.predictions import Predictions, read_predictions, write_predictions
-from bertline.models.classifier import Answers, Classifier, Texts
+from bertline.models.classifier import Classifier, Outputs, Texts
 from bertline.models.tfidf import load_baseline
 from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
@@ -33,47 +35,74 @@ def evaluate(
 ) -> None:
     """Compare the candidate with the baseline on the test rows; write predictions, numbers and report."""
     params = load_params(Params)
-    rows = in_scope(read_rows(test))
-    candidate, reference, refusals = predict_test_rows(params, test, model, baseline, predictions)
+    scored = predict_test_rows(params, test, model, baseline, predictions)
     unseen = read_predictions(out_of_fold / "train.parquet")
-    issues = list_label_issues({"test": (candidate, rows), "train": (unseen, in_scope(read_rows(train)))})
-    write_report(
-        params, rows, candidate, reference, issues, refusals=refusals, training=training, report=report
+    issues = list_label_issues(
+        {"test": (scored.candidate, scored.rows), "train": (unseen, in_scope(read_rows(train)))}
     )
+    write_report(
+        params,
+        scored.rows,
+        scored.candidate,
+        scored.baseline,
+        issues,
+        refusals=scored.refusals,
+        training=training,
+        report=report,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredRows:
+    """The N test rows in scope, and what both models made of them in one forward pass each."""
+
+    rows: pa.Table  # ROW_SCHEMA
+    candidate: Predictions
+    baseline: Predictions
+    outputs: Outputs  # the candidate's: logits [N, C], and states [N, H] if its folder gives them
+    classifier: Classifier  # the candidate, for parts that predict changed texts
+    refusals: dict[str, dict[str, float]]  # as `count_refusals` returns them
 
 
 def predict_test_rows(
     params: Params, test: Path, model: Path, baseline: Path, predictions: Path
-) -> tuple[Predictions, Predictions, dict[str, dict[str, float]]]:
-    """Return the predictions of the candidate and of the baseline for the test rows in scope, and write both.
+) -> ScoredRows:
+    """Return what candidate and baseline make of the test rows in scope, and write their predictions.
 
-    The third is what `count_refusals` returns on the candidate. The other test rows are written apart.
+    The answers to the other test rows are written apart.
 
     Raises:
         ValueError: there are no rows, one has a label that was not trained on, or a model cannot be read.
     """
     everything, space = read_rows(test), read_label_space(test)
     rows, others = in_scope(everything), out_of_scope(everything)
-    classifier = _Keeping(Classifier(model, threads=params.threads, batch_size=params.batch_size))
-    candidate = predict(classifier, rows, space, unknown_labels="error")
-    inside = classifier.answers
+    classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)
+    keeping = _Keeping(classifier)
+    candidate = predict(keeping, rows, space, unknown_labels="error")
     reference = predict(load_baseline(baseline), rows, space, unknown_labels="error")
     write_predictions(candidate, predictions / "candidate.parquet")
     write_predictions(reference, predictions / "baseline.parquet")
-    classifier.probabilities(inputs(others))
-    outside = classifier.answers
+    outside = classifier.answers(inputs(others))
     write_out_of_scope(outside, classifier.space, others["id"], predictions)
-    return candidate, reference, count_refusals(inside, candidate.right, outside)
+    inside = classifier.to_answers(keeping.outputs)
+    return ScoredRows(
+        rows=rows,
+        candidate=candidate,
+        baseline=reference,
+        outputs=keeping.outputs,
+        classifier=classifier,
+        refusals=count_refusals(inside, candidate.right, outside),
+    )
 
 
 class _Keeping:
-    """A classifier and its last answers: what it refuses, beside the probabilities that `predict` reads."""
+    """A classifier that keeps its last outputs, beside the probabilities that `predict` reads."""
 
-    answers: Answers
+    outputs: Outputs
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier, self.space = classifier, classifier.space
 
     def probabilities(self, texts: Texts) -> np.ndarray:
-        self.answers = self._classifier.answers(texts)
-        return self.answers.probabilities
+        self.outputs = self._classifier.outputs(texts)
+        return self._classifier.to_probabilities(self.outputs.logits)
