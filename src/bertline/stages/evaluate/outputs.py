@@ -13,6 +13,7 @@ from bertline.metrics.predictions import Predictions
 from bertline.metrics.summary import summarize, table
 from bertline.models.tfidf import joined
 from bertline.params.evaluate import Params
+from bertline.reporting.spreadsheet import safe_cell, safe_table
 from bertline.rows.io import inputs
 from bertline.rows.labels import LabelSpace
 from bertline.stages.evaluate.label_issues import LabelIssues
@@ -55,7 +56,8 @@ def write_report(
     for name, numbers in ({"metrics": headline} | parts).items():
         write_json(report / f"{name}.json", numbers)
     _write_confusion(candidate, report / "confusion.csv")
-    pyarrow.csv.write_csv(_readable(issues.worst, candidate.space), report / "label_issues.csv")
+    doubtful = safe_table(_readable(issues.worst, candidate.space))
+    pyarrow.csv.write_csv(doubtful, report / "label_issues.csv")
     (report / "evaluation.png").write_bytes(png)
     (report / "report.html").write_text(page, encoding="utf-8")
     print(table(metrics))
@@ -69,13 +71,13 @@ def _write_confusion(predictions: Predictions, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("actual", "predicted"))
-        if predictions.multi_label:
-            writer.writerows(_confused_sets(predictions))
-        else:
-            both = (
-                predictions.space.decode(targets) for targets in (predictions.expected, predictions.predicted)
-            )
-            writer.writerows(zip(*both, strict=True))
+        pairs = _confused_sets(predictions) if predictions.multi_label else _confused(predictions)
+        writer.writerows((safe_cell(actual), safe_cell(predicted)) for actual, predicted in pairs)
+
+
+def _confused(predictions: Predictions) -> Iterable[tuple[str, str]]:
+    both = (predictions.space.decode(targets) for targets in (predictions.expected, predictions.predicted))
+    return zip(*both, strict=True)
 
 
 def _confused_sets(predictions: Predictions) -> Iterable[tuple[str, str]]:
