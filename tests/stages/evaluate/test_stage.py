@@ -21,7 +21,7 @@ from bertline.stages.baseline.fit import fit_baseline
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.outputs import write_report
 from bertline.stages.evaluate.stage import evaluate
-from tests.support.params import section
+from tests.support.params import SHIPPED, section
 
 PARAMS: Params = section("evaluate", batch_size=8, threads=1, resamples=200)
 REFUSALS = {"abstention": {"answered": 0.9, "precision_of_answered": 0.99}}
@@ -288,7 +288,8 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
     tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "params.yaml").write_text(
-        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1}\n", encoding="utf-8"
+        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1, sample_rows: 99}\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     write_rows(_rows(9), tmp_path / "test.parquet")
@@ -300,6 +301,7 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
             model=tmp_path / "nowhere",
             baseline=tmp_path / "nothing",
             training=training,
+            slices=SHIPPED / "slices.yaml",
             predictions=tmp_path / "predictions",
             report=tmp_path / "report",
         )

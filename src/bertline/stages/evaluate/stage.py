@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from bertline.core.params_loading import load_params
+from bertline.evaluation.slice_rules import read_rules
 from bertline.metrics.predict import predict
 from bertline.metrics.predictions import Predictions, read_predictions, write_predictions
 from bertline.models.classifier import Classifier, Outputs, Texts
@@ -20,6 +21,7 @@ from bertline.rows.labels import in_scope, out_of_scope
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
 from bertline.stages.evaluate.outputs import write_report
+from bertline.stages.evaluate.slices import write_slices
 
 
 def evaluate(
@@ -30,11 +32,13 @@ def evaluate(
     model: Path,
     baseline: Path,
     training: Path,
+    slices: Path,
     predictions: Path,
     report: Path,
 ) -> None:
     """Compare the candidate with the baseline on the test rows; write predictions, numbers and report."""
     params = load_params(Params)
+    rules = read_rules(slices)
     scored = predict_test_rows(params, test, model, baseline, predictions)
     unseen = read_predictions(out_of_fold / "train.parquet")
     issues = list_label_issues(
@@ -50,6 +54,7 @@ def evaluate(
         training=training,
         report=report,
     )
+    write_slices(params, scored.rows, scored.candidate, rules, report)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,0 +1,144 @@
+"""The user's own slices: slices.yaml, a list of names with conditions in SQL over a row's columns.
+
+DuckDB evaluates a condition without access to files, network or settings, on one thread. Guarantees that a
+condition that is wrong, or that would not give the same rows again, is one ValueError that names its rule.
+Does not guarantee that a slice means what its name says.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from bertline.core.yaml_text import parse_yaml
+from bertline.rows.extra import extra_column, extra_names
+from bertline.rows.io import one_line
+
+if TYPE_CHECKING:
+    import duckdb
+
+SECONDS = 60
+"""A condition that takes longer is stopped."""
+
+COLUMNS = ("text", "text_pair", "label", "source", "batch", "timestamp")
+"""The columns of a row that a condition may name, beside the kept columns."""
+
+
+_CHANGING = "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A slice of the user's: the rows for which the condition `where` is true."""
+
+    name: str
+    where: str
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """Return the rules of the file `path`, in its order.
+
+    Raises:
+        ValueError: the file is missing or no YAML list, an entry is wrong, or two have one name.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        entries = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not here; an empty list, [], is enough") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
+    if entries is not None and not isinstance(entries, list):
+        raise ValueError(f"{path} holds no list; allowed: entries with name and where, or []")
+    rules = [_rule(entry, f"{path}, entry {number}") for number, entry in enumerate(entries or [], start=1)]
+    names = [rule.name for rule in rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path} has two rules named {name!r}; give each its own name")
+    return rules
+
+
+def _rule(entry: object, where: str) -> Rule:
+    if not isinstance(entry, dict) or set(entry) != {"name", "where"}:
+        raise ValueError(f"{where} is {entry!r}; allowed: a mapping with name and where")
+    for key, value in entry.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{where}: {key} is {value!r}; allowed: a text")
+    return Rule(entry["name"], entry["where"])
+
+
+def matching_rows(rules: Sequence[Rule], rows: pa.Table) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the places, ascending, of those `rows` (a table of `ROW_SCHEMA`) that match each rule.
+
+    A condition that is null for a row, for example because a value is missing, does not match.
+
+    Raises:
+        ValueError: a condition is wrong; the message names its rule.
+    """
+    if not rules:
+        return
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "enable_external_access": False,
+        "threads": 1,  # the rows come back in their order
+    }
+    with duckdb.connect(config=settings) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute("SET lock_configuration = true")
+        table = _table(rows)
+        forbidden = {name for (name,) in database.sql(_CHANGING).fetchall()} - set(table.column_names)
+        for rule in rules:
+            where = f"slices.yaml, {rule.name!r}"
+            if words := _words(rule.where) & forbidden:
+                raise ValueError(f"{where}: {min(words)} does not give the same value each time; use columns")
+            yield np.flatnonzero(_evaluate(database, table, rule, where))
+
+
+def _evaluate(
+    database: "duckdb.DuckDBPyConnection", table: pa.Table, rule: Rule, where: str
+) -> npt.NDArray[np.bool_]:
+    import duckdb
+
+    timer = Timer(SECONDS, database.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        found = database.from_arrow(table).project(duckdb.SQLExpression(rule.where))
+        if [str(kind) for kind in found.types] != ["BOOLEAN"]:
+            kinds = ", ".join(map(str, found.types))
+            raise ValueError(f"{where}: the condition is of type {kinds}; allowed: one that is true or false")
+        column = found.to_arrow_table().column(0)
+    except duckdb.InterruptException:
+        raise ValueError(f"{where}: the condition took more than {SECONDS} s; make it simpler") from None
+    except duckdb.Error as error:
+        columns = ", ".join(table.column_names)
+        raise ValueError(
+            f"{where}: {one_line(error)}; columns: {columns}; text stands in single quotes"
+        ) from None
+    finally:
+        timer.cancel()
+    if len(column) != len(table):
+        raise ValueError(f"{where}: the condition is not about one row; remove count, sum and the like")
+    matches: npt.NDArray[np.bool_] = column.fill_null(False).to_numpy()
+    return matches
+
+
+def _table(rows: pa.Table) -> pa.Table:
+    """Return what conditions see: the columns of a row, and each kept column whose name is none of theirs."""
+    kept = {name: extra_column(rows, name) for name in extra_names(rows) if name.lower() not in COLUMNS}
+    return pa.table({name: rows[name] for name in COLUMNS} | kept)
+
+
+def _words(condition: str) -> set[str]:
+    """Return the words of `condition` outside of its texts, in lower case."""
+    return set(re.findall(r"\w+", re.sub(r"'(?:[^']|'')*'", "''", condition.lower())))
