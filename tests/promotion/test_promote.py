@@ -17,7 +17,7 @@ from bertline.promotion.promote import JUDGED, compare_with_champion, promote
 from bertline.promotion.rollback import roll_back
 from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
-from tests.support.toy_project import run_in, set_epochs
+from tests.support.toy_project import reproduce, run_in, set_epochs
 
 Retrained = Callable[[int], Path]
 
@@ -73,6 +73,48 @@ def test_the_champion_is_not_promoted_again(retrained: Retrained) -> None:
     root = retrained(3)
     assert [retrain(root), retrain(root)] == ["v1.0.0", None]
     assert "bit for bit" in compare_with_champion(root).headline
+
+
+@pytest.fixture
+def with_card(fresh: Path) -> Path:
+    """A toy project whose model gets a card from `package`; the card changes with evaluate.seed."""
+    map_file, code = fresh / "dvc.yaml", fresh / "stages.py"
+    stages, artifacts = map_file.read_text().split("artifacts:")
+    stages = stages.replace("models/candidate", "models/finetuned")
+    package = "cmd: python stages.py package, deps: [models/finetuned], params: [evaluate.seed]"
+    map_file.write_text(f"{stages}  package: {{{package}, outs: [models/candidate]}}\nartifacts:{artifacts}")
+    code.write_text(code.read_text().replace("models/candidate", "models/finetuned") + PACKAGE)
+    run_in(fresh, "git", "commit", "--quiet", "--all", "--message", "A card")
+    reproduce(fresh)
+    return fresh
+
+
+PACKAGE = """
+elif stage == "package":
+    write("models/candidate/model.txt", Path("models/finetuned/model.txt").read_text())
+    write("models/candidate/README.md", Path("params.yaml").read_text().partition("evaluate:")[2])
+"""
+
+
+def test_the_same_weights_with_another_card_are_no_new_model(with_card: Path) -> None:
+    assert retrain(with_card) == "v1.0.0"
+    card, lock = with_card / "models/candidate/README.md", (with_card / "dvc.lock").read_text()
+    before, params = card.read_text(), with_card / "params.yaml"
+    params.write_text(re.sub(r"(?s)(evaluate:.*?seed: )1", r"\g<1>2", params.read_text(), count=1))
+    reproduce(with_card)
+    assert card.read_text() != before
+    assert (with_card / "dvc.lock").read_text() != lock
+    assert (
+        compare_with_champion(with_card).headline
+        == "the candidate is the champion v1.0.0, bit for bit: nothing to do"
+    )
+
+
+def test_other_weights_with_a_card_are_a_new_model(with_card: Path) -> None:
+    retrain(with_card)
+    set_epochs(with_card, 4)
+    reproduce(with_card)
+    assert retrain(with_card) == "v1.1.0"
 
 
 def test_a_model_that_was_rolled_back_is_not_promoted_again_by_itself(retrained: Retrained) -> None:

@@ -6,6 +6,10 @@ A test compares those of `OUTPUTS` with the outputs in dvc.yaml.
 from pathlib import Path
 
 CANDIDATE = Path("models/candidate")  # the path of the artifact in dvc.yaml
+PACKAGED = (
+    Path("models/exported"),
+    Path("models/finetuned"),
+)  # what it holds, but for its card
 
 INGEST_REPORT = Path("reports/ingest.json")
 QUARANTINE = Path("data/quarantine/rows.parquet")

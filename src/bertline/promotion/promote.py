@@ -2,7 +2,7 @@
 
 The flow and `bertline promote` share it. Guarantees:
 
-- A model that is champion, was champion or was deprecated is not promoted again.
+- A model that is champion, was champion or was deprecated is not promoted again, also with another card.
 - The registered model is the one that this checkout makes.
 - Interrupted anywhere, the next call completes the promotion.
 """
@@ -126,7 +126,7 @@ def promote(root: Path, decision: PromotionDecision, *, note: str = "", push: st
     return version
 
 
-def _why_not_again(registry: Registry, candidate: str, champion: Version | None) -> str | None:
+def _why_not_again(registry: Registry, candidate: tuple[str, ...], champion: Version | None) -> str | None:
     """Return what the candidate is in the registry, if that forbids to promote it."""
     known = registry.versions_of(candidate)
     if champion in known:

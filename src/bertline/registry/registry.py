@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from bertline.project.experiments import freeze_run, publish_experiment
 from bertline.project.git import git, require_top
-from bertline.project.layout import CANDIDATE, SCRATCH
+from bertline.project.layout import CANDIDATE, PACKAGED, SCRATCH
 from bertline.project.lock_file import recorded_stages
 from bertline.registry.storage import download, push_outputs, read_params, read_reports
 from bertline.registry.tags import NAME, Event, read_events
@@ -44,17 +44,26 @@ class Registry:
         require_top(root)
         self.root = root.resolve()
 
-    def candidate(self) -> str | None:
-        """DVC's hash of the model that the pipeline made last; None before the first run."""
-        outs = (out for stage in recorded_stages(self.root).values() for out in stage.get("outs", ()))
-        return next((str(out["md5"]) for out in outs if Path(out["path"]) == CANDIDATE), None)
+    def candidate(self) -> tuple[str, ...] | None:
+        """DVC's hashes that identify the model which the pipeline made last; None before the first run.
 
-    def versions_of(self, model: str) -> list[Version]:
-        """Return every version whose model has the hash `model`, in the order of registration."""
+        They are those of the folders that `package` puts together. The hash of its own folder would change
+        with the model card, so that another setting of `evaluate` would make a new model of the same weights.
+        """
+        outs = (out for stage in recorded_stages(self.root).values() for out in stage.get("outs", ()))
+        hashes = {Path(out["path"]): str(out["md5"]) for out in outs}
+        if CANDIDATE not in hashes:
+            return None
+        packaged = [path for path in PACKAGED if path in hashes]  # none in a project without such a stage
+        return tuple(hashes[path] for path in packaged or [CANDIDATE])
+
+    def versions_of(self, model: tuple[str, ...]) -> list[Version]:
+        """Return every version whose model has the hashes `model`, in the order of registration."""
         versions = {version.commit: version for version in self._registered()}
         if not versions:
             return []
-        asked = ("grep", "--no-color", "--files-with-matches", "--fixed-strings", model)
+        hashes = [word for each in model for word in ("-e", each)]
+        asked = ("grep", "--no-color", "--files-with-matches", "--fixed-strings", "--all-match", *hashes)
         found = git(self.root, *asked, *versions, "--", "dvc.lock", check=False)
         return [versions[line.partition(":")[0]] for line in found.splitlines()]
 
