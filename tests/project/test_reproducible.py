@@ -117,9 +117,10 @@ def test_an_edit_of_what_a_rebuild_needs_is_refused(project: Path, path: str) ->
         require_rebuildable(project)
 
 
-def test_reviews_of_people_may_change(project: Path) -> None:
-    commit_file(project, "data/reviews.csv")
-    (project / "data/reviews.csv").write_text("id,decision\n")
+@pytest.mark.parametrize("path", ["data/reviews.csv", "data/pinned_rows.csv"])
+def test_notes_of_people_on_rows_may_change(project: Path, path: str) -> None:
+    commit_file(project, path)
+    (project / path).write_text("id,decision\n")
     require_rebuildable(project)
 
 

@@ -118,3 +118,16 @@ def test_each_row_is_in_scope_or_out_of_it_in_its_order() -> None:
     rows = make_rows(["a", "b", "c", "d", "e"], ["ham", OUT_OF_SCOPE, None, "", OUT_OF_SCOPE])
     assert in_scope(rows)["text"].to_pylist() == ["a", "c", "d"]
     assert out_of_scope(rows)["text"].to_pylist() == ["b", "e"]
+
+
+def test_a_label_is_named_by_a_person_as_it_is_shown() -> None:
+    assert SEVERAL.shown(BOTH) == "ham; spam"
+    assert SEVERAL.named("spam;ham ", SEVERAL.classes) == BOTH
+    assert SEVERAL.named("", SEVERAL.classes) == ""
+    assert ONE.named(ONE.shown("ham"), ONE.classes) == "ham"
+
+
+@pytest.mark.parametrize(("space", "text"), [(ONE, "ham; spam"), (ONE, ""), (SEVERAL, "ham; eggs")])
+def test_a_name_that_is_no_class_is_an_error(space: LabelSpace, text: str) -> None:
+    with pytest.raises(ValueError, match="is no class; there are: ham, spam"):
+        space.named(text, space.classes)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bertline.cli import fetch, flows, predict, quarantine, registry, services, tuning
+from bertline.cli import fetch, flows, mistakes, predict, quarantine, registry, services, tuning
 
 
 class _OneLineErrors(TyperGroup):
@@ -43,6 +43,7 @@ app.command(epilog="Examples: bertline promote --dry-run; bertline promote")(reg
 app.command(epilog="Examples: bertline rollback; bertline rollback v1.0.0")(registry.rollback)
 app.command(epilog="Example: bertline history")(registry.history)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(mistakes.app, name="mistakes")
 app.command(epilog="Examples: bertline preset; bertline preset fast")(tuning.preset)
 app.command(epilog="Examples: bertline ablate --list; bertline ablate --techniques lora-8")(tuning.ablate)
 app.command(epilog="Example: bertline cross-validate --folds 5")(tuning.cross_validate)

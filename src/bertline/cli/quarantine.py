@@ -49,7 +49,7 @@ def list_() -> None:
     counts: Counter[tuple[str, str, str]] = Counter()
     for chunk in read_chunks(layout.QUARANTINE, QUARANTINE, ["id", "rule", "batch"]):
         for row in chunk.to_pylist():
-            counts[row["rule"], _shorten(row["batch"] or ""), _state(row, reviews)] += 1
+            counts[row["rule"], shorten(row["batch"] or ""), _state(row, reviews)] += 1
     if not counts:
         typer.echo("no row is in quarantine")
         return
@@ -81,9 +81,9 @@ def show(
             state = {"state": _state(row, reviews)}
             typer.echo(json.dumps(row | state, ensure_ascii=False, default=lambda moment: moment.isoformat()))
         elif number <= SHOWN:
-            typer.echo(f"{row['id'][:12]}  {_state(row, reviews)}  {row['rule']}: {_shorten(row['reason'])}")
-            typer.echo(f"    batch {_shorten(row['batch'])}  label {_shorten(row['label'])}")
-            typer.echo(f"    {_shorten(row['text'])}")
+            typer.echo(f"{row['id'][:12]}  {_state(row, reviews)}  {row['rule']}: {shorten(row['reason'])}")
+            typer.echo(f"    batch {shorten(row['batch'])}  label {shorten(row['label'])}")
+            typer.echo(f"    {shorten(row['text'])}")
     if not as_json and number > SHOWN:
         typer.echo(
             f"... and {number - SHOWN:,} more; all of them: bertline quarantine show --rule {rule} --json"
@@ -168,10 +168,10 @@ def _git_user() -> str:
     return name
 
 
-def _shorten(text: str | None) -> str:
+def shorten(text: str | None, width: int = WIDTH) -> str:
     """Return `text` on one short line that cannot steer a terminal."""
     if text is None:
         return "(none)"
-    line = " ".join(text[: 10 * WIDTH].split())
+    line = " ".join(text[: 10 * width].split())
     safe = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
-    return safe if len(safe) <= WIDTH else f"{safe[:WIDTH].rstrip()}..."
+    return safe if len(safe) <= width else f"{safe[:width].rstrip()}..."

@@ -134,6 +134,23 @@ def _table(predictions: Predictions, part: slice, schema: pa.Schema) -> pa.Table
     return pa.table(columns, schema=schema)
 
 
+def read_label_space(path: Path) -> LabelSpace:
+    """Return the classes of predictions that `write_predictions` wrote, without reading these.
+
+    Raises:
+        ValueError: there is no such file, or it holds something else.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not here; run `dvc repro evaluate`") from None
+    except pa.ArrowInvalid:
+        raise ValueError(f"{path} is not a Parquet file; run `dvc repro --force evaluate`") from None
+    if b"classes" not in metadata:
+        raise ValueError(f"{path} does not hold predictions; run `dvc repro --force evaluate`")
+    return LabelSpace.from_metadata(metadata).with_classes(json.loads(metadata[b"classes"]))
+
+
 def read_predictions(path: Path) -> Predictions:
     """Read what `write_predictions` wrote.
 
@@ -146,14 +163,15 @@ def read_predictions(path: Path) -> Predictions:
         raise ValueError(f"{path} is not here; run `dvc repro evaluate`") from None
     except pa.ArrowInvalid:
         raise ValueError(f"{path} is not a Parquet file; run `dvc repro --force evaluate`") from None
-    metadata = table.schema.metadata or {}
-    if not table.schema.equals(_SCHEMA) or b"classes" not in metadata:
+    if not table.schema.equals(_SCHEMA):
         raise ValueError(f"{path} does not hold predictions; run `dvc repro --force evaluate`")
-    classes = tuple(json.loads(metadata[b"classes"]))
+    space = read_label_space(path)
     flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table["probabilities"].chunks]
     return Predictions(
         ids=table["id"].to_pylist(),
-        classes=classes,
-        expected=LabelSpace.from_metadata(metadata).with_classes(classes).encode(table["label"].to_pylist()),
-        probabilities=np.concatenate([np.empty(0, np.float32), *flat]).reshape(table.num_rows, len(classes)),
+        classes=space.classes,
+        expected=space.encode(table["label"].to_pylist()),
+        probabilities=np.concatenate([np.empty(0, np.float32), *flat]).reshape(
+            len(table), len(space.classes)
+        ),
     )

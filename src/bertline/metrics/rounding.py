@@ -6,7 +6,9 @@ DIGITS = 6
 
 
 def rounded(value: Any) -> Any:
-    """Return `value` with each float in it, also in nested dicts, rounded to `DIGITS` decimals."""
+    """Return `value` with each float in it, also in nested dicts and lists, rounded to `DIGITS` decimals."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
     return round(value, DIGITS) if isinstance(value, float) else value

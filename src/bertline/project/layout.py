@@ -23,6 +23,8 @@ CANDIDATE_PREDICTIONS = Path("data/predictions/candidate.parquet")
 BASELINE_PREDICTIONS = Path("data/predictions/baseline.parquet")
 METRICS = Path("reports/evaluation/metrics.json")
 EVALUATION_PAGE = Path("reports/evaluation/report.html")
+MISTAKES = Path("reports/evaluation/mistakes.parquet")
+PINNED_SCORE = Path("reports/evaluation/pinned.json")
 
 OUTPUTS = {  # path to the stage that writes it
     CANDIDATE: "package",
@@ -38,9 +40,12 @@ OUTPUTS = {  # path to the stage that writes it
     BASELINE_PREDICTIONS: "evaluate",
     METRICS: "evaluate",
     EVALUATION_PAGE: "evaluate",
+    MISTAKES: "evaluate",
+    PINNED_SCORE: "evaluate",
 }
 
 REVIEWS = Path("data/reviews.csv")  # a dependency of `validate`, which people and `bertline quarantine` write
+PINNED_ROWS = Path("data/pinned_rows.csv")  # a dependency of `evaluate`, which `bertline mistakes` writes
 ABLATION_TABLE = Path("reports/ablation.csv")
 CROSS_VALIDATION = Path("reports/cross_validation.json")
 SCRATCH = Path(".bertline")

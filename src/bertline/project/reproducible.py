@@ -15,11 +15,12 @@ from pathlib import Path
 from bertline.core.own_code import require_own_code
 from bertline.core.stage_map import read_stages
 from bertline.project.git import git, require_top
-from bertline.project.layout import REVIEWS
+from bertline.project.layout import PINNED_ROWS, REVIEWS
 
 # What a retraining and the commands for its user change from run to run.
 _CHANGING = re.compile(
-    rf"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore|{re.escape(REVIEWS.as_posix())}"
+    r"params\.yaml|dvc\.lock|reports/.*|.*\.dvc|(.*/)?\.gitignore|"
+    + "|".join(re.escape(each.as_posix()) for each in (REVIEWS, PINNED_ROWS))
 )
 _CODE = ("src/", "flows/")
 _NEEDED = ("dvc.yaml", ".dvcignore", ".dvc/config", "pyproject.toml", "requirements.lock", "assets.lock")

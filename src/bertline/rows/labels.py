@@ -103,6 +103,23 @@ class LabelSpace:
         """Return the label of a row by its classes, which are sorted; it is what `split` takes apart."""
         return LABEL_SEPARATOR.join(names)
 
+    def shown(self, label: str) -> str:
+        """Return the label of a row as people read it: several classes with a semicolon between."""
+        return "; ".join(self.split(label))
+
+    def named(self, text: str, classes: Collection[str]) -> str:
+        """Return the label of a row whose classes a person wrote as `shown` does, in any order.
+
+        Raises:
+            ValueError: one of them is not among `classes`.
+        """
+        names = {text}
+        if self.multi_label and text not in classes:
+            names = {each.strip() for each in text.split(";")} - {""}
+        if unknown := sorted(names - set(classes)):
+            raise ValueError(f"{unknown[0]!r} is no class; there are: {', '.join(classes)}")
+        return self.join(sorted(names))
+
     def count(self, rows: pa.Table) -> Counter[str]:
         """Return how many rows have each class; a row with several classes counts for each of them.
 

@@ -297,6 +297,8 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
         evaluate(
             test=tmp_path / "test.parquet",
             train=tmp_path / "test.parquet",
+            validation=tmp_path / "test.parquet",
+            pinned=SHIPPED / "data/pinned_rows.csv",
             out_of_fold=tmp_path / "nothing",
             model=tmp_path / "nowhere",
             baseline=tmp_path / "nothing",

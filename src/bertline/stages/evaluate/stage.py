@@ -19,8 +19,11 @@ from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
 from bertline.rows.labels import in_scope, out_of_scope
 from bertline.stages.evaluate.label_issues import list_label_issues
+from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
 from bertline.stages.evaluate.outputs import write_report
+from bertline.stages.evaluate.pinned_rows import write_pinned_score
+from bertline.stages.evaluate.pins import read_pinned_rows
 from bertline.stages.evaluate.slices import write_slices
 
 
@@ -28,6 +31,8 @@ def evaluate(
     *,
     test: Path,
     train: Path,
+    validation: Path,
+    pinned: Path,
     out_of_fold: Path,
     model: Path,
     baseline: Path,
@@ -39,6 +44,7 @@ def evaluate(
     """Compare the candidate with the baseline on the test rows; write predictions, numbers and report."""
     params = load_params(Params)
     rules = read_rules(slices)
+    pinned_rows = read_pinned_rows(pinned)
     scored = predict_test_rows(params, test, model, baseline, predictions)
     unseen = read_predictions(out_of_fold / "train.parquet")
     issues = list_label_issues(
@@ -55,6 +61,13 @@ def evaluate(
         report=report,
     )
     write_slices(params, scored.rows, scored.candidate, rules, report)
+    write_mistakes(scored.candidate, scored.rows, report)
+    elsewhere = {
+        "it lies in the training split": train,
+        "it lies in the validation split": validation,
+        "its row is labelled out of scope": test,
+    }
+    write_pinned_score(params, pinned_rows, scored.candidate, scored.rows, elsewhere, report)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

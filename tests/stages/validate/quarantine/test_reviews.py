@@ -70,7 +70,7 @@ def test_a_file_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
         ),
         (
             f"{HEADER}{FIRST},drop,r,Ann,\n{FIRST},release,r,Ann,\n",
-            f"line 3: row {FIRST} has a decision above",
+            f"line 3: row {FIRST} has a line above",
         ),
         (f'{HEADER}{FIRST},drop,r,Ann,"open\n', "is not a CSV file in UTF-8"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bertline.rows.id_prefix import require_one, require_prefix
 from bertline.rows.io import read_chunks
 from bertline.rows.schema import ROW_SCHEMA
 
@@ -25,8 +26,6 @@ QUARANTINE = pa.schema(
 DROPPED = "dropped"
 """The rule of a row that breaks none now, but broke one when a person dropped it."""
 
-SHORTEST_PREFIX = 6  # digits of an id
-
 
 def find_by_id(path: Path, prefixes: Sequence[str]) -> pa.Table:
     """Return the rows whose ids start with `prefixes`, each once, as `QUARANTINE` in the order of the file.
@@ -34,18 +33,13 @@ def find_by_id(path: Path, prefixes: Sequence[str]) -> pa.Table:
     Raises:
         ValueError: there is no quarantine, or a prefix is short, or stands for no row or for several.
     """
-    wanted = [prefix.lower() for prefix in prefixes]
-    for prefix in wanted:
-        if len(prefix) < SHORTEST_PREFIX:
-            raise ValueError(
-                f"{prefix!r} is too short; give at least {SHORTEST_PREFIX} digits of the row's id"
-            )
+    wanted = [require_prefix(prefix) for prefix in prefixes]
     found = QUARANTINE.empty_table()
     for chunk in read_chunks(path, QUARANTINE):
         named = reduce(pc.or_, (pc.starts_with(chunk["id"], prefix) for prefix in wanted))
         found = pa.concat_tables([found, chunk.filter(named)])
     for prefix in wanted:
-        _require_one(prefix, [each for each in set(found["id"].to_pylist()) if each.startswith(prefix)])
+        require_one(prefix, found["id"].to_pylist(), "quarantined row", "bertline quarantine list")
     return found
 
 
@@ -63,13 +57,3 @@ def find_by_rule(path: Path, rule: str) -> Iterator[pa.Table]:
         raise ValueError(
             f"no quarantined row broke {rule!r}; there are rows of: {', '.join(sorted(rules)) or 'no rule'}"
         )
-
-
-def _require_one(prefix: str, ids: list[str]) -> None:
-    if not ids:
-        raise ValueError(
-            f"no quarantined row has an id that starts with {prefix}; see: bertline quarantine list"
-        )
-    if len(ids) > 1:
-        several = ", ".join(sorted(ids)[:3])
-        raise ValueError(f"{prefix} stands for {len(ids)} rows ({several}, ...); give more digits")
