@@ -32,6 +32,7 @@ def test_tests_pass_in_a_checkout_with_settings_of_its_own(preset: str, run: Run
     other_layout(project / "params.yaml")
     (project / "expectations.yaml").write_text(EXPECTATION)
     (project / "slices.yaml").write_text("- {name: mine, where: label = 'x'}")
+    (project / "behaviour.yaml").write_text("off: [typos]")
     with (project / "data/reviews.csv").open("a") as reviews:
         reviews.write(f"{'0' * 32},release,text_length,Ann,\n")
     done = run(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", *TESTS)

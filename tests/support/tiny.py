@@ -100,8 +100,8 @@ def is_running(pid: int) -> bool:
 def copy_project(folder: Path) -> None:
     """Copy what git would hold of the project, as it stands now, into a fresh repository in `folder`.
 
-    What is the user's is as it ships: params.yaml, expectations.yaml, slices.yaml, the reviews, no raw data,
-    and none of DVC's remotes, which a test would push to.
+    What is the user's is as it ships: params.yaml, expectations.yaml, slices.yaml, behaviour.yaml, the
+    reviews and pins, no raw data, and none of DVC's remotes, which a test would push to.
     """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],

@@ -288,7 +288,8 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
     tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "params.yaml").write_text(
-        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1, sample_rows: 99}\n",
+        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1, sample_rows: 99,"
+        " behaviour_rows: 9}\n",
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
@@ -304,6 +305,7 @@ def test_a_missing_model_is_an_error_before_anything_is_written(
             baseline=tmp_path / "nothing",
             training=training,
             slices=SHIPPED / "slices.yaml",
+            behaviour=SHIPPED / "behaviour.yaml",
             predictions=tmp_path / "predictions",
             report=tmp_path / "report",
         )

@@ -18,6 +18,7 @@ from bertline.models.tfidf import load_baseline
 from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
 from bertline.rows.labels import in_scope, out_of_scope
+from bertline.stages.evaluate.behaviour import write_behaviour
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
@@ -38,6 +39,7 @@ def evaluate(
     baseline: Path,
     training: Path,
     slices: Path,
+    behaviour: Path,
     predictions: Path,
     report: Path,
 ) -> None:
@@ -61,6 +63,7 @@ def evaluate(
         report=report,
     )
     write_slices(params, scored.rows, scored.candidate, rules, report)
+    write_behaviour(params, scored.rows, scored.classifier, behaviour, predictions=predictions, report=report)
     write_mistakes(scored.candidate, scored.rows, report)
     elsewhere = {
         "it lies in the training split": train,

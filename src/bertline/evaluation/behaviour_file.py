@@ -1,0 +1,185 @@
+"""The behavioural tests of a user: behaviour.yaml, which also leaves generic ones out.
+
+Guarantees that what is wrong in the file is one ValueError that names the test. Does not guarantee that a
+test asks for the right thing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from string import Formatter
+from typing import Any, Literal
+
+from bertline.core.yaml_text import parse_yaml
+from bertline.evaluation.perturbations import PERTURBATIONS
+from bertline.rows.io import one_line
+from bertline.rows.labels import LabelSpace
+
+MOST_TEXTS = 1000
+"""Texts that a test with slots may have."""
+
+Kind = Literal["minimum_functionality", "invariance", "directional"]
+_CHANGES = {"prepend", "append", "replace"}
+_KEYS = {
+    "minimum_functionality": ({"texts", "label", "labels", "slots"}, {"texts"}),
+    "invariance": (_CHANGES, set()),
+    "directional": (_CHANGES | {"label", "must_not", "by"}, {"label", "must_not", "by"}),
+}
+"""By kind: the keys that a test may have beside name and kind, and those that it must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserTest:
+    """A test of behaviour.yaml; a field that its kind does not have is empty.
+
+    Attributes:
+        texts: of minimum functionality; they must be answered with `labels`.
+        prepend, append, replace: how a test row's text is changed.
+        labels: of minimum functionality the right ones; directional: the one whose probability is watched.
+        must_not: "rise" or "fall", by more than `by`.
+    """
+
+    name: str
+    kind: Kind
+    texts: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    prepend: str = ""
+    append: str = ""
+    replace: tuple[tuple[str, str], ...] = ()
+    must_not: str = ""
+    by: float = 0.0
+
+
+@dataclass(frozen=True)
+class BehaviourFile:
+    """What behaviour.yaml says: the generic tests that are left out, and the user's own."""
+
+    off: frozenset[str] = frozenset()
+    tests: tuple[UserTest, ...] = ()
+
+
+def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
+    """Return what the file `path` says, for a model of the classes of `space`.
+
+    Raises:
+        ValueError: the file is missing or no YAML, a key, label, list or generic test is wrong, or two tests
+            have one name.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not here; an empty mapping, {{}}, is enough") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
+    if not isinstance(document, dict) or set(document) - {"off", "tests"}:
+        raise ValueError(f"{path} is {document!r:.120}; allowed: a mapping with off and tests")
+    generic = [each.name for each in PERTURBATIONS]
+    off = _texts(document.get("off") or [], f"{path}, off")
+    if unknown := sorted(set(off) - set(generic)):
+        raise ValueError(f"{path}: off names {unknown[0]!r}; the generic tests are {', '.join(generic)}")
+    entries = document.get("tests") or []
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: tests is {entries!r:.120}; allowed: a list")
+    tests = tuple(_test(entry, f"{path}, test {n}", space) for n, entry in enumerate(entries, start=1))
+    names = [*generic, *(test.name for test in tests)]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path} has two tests named {twice[0]!r}; give each its own name")
+    return BehaviourFile(frozenset(off), tests)
+
+
+def _test(entry: object, where: str, space: LabelSpace) -> UserTest:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
+        raise ValueError(f"{where} is {entry!r:.120}; allowed: a mapping with name and kind")
+    where = f"{where}, {entry['name']!r}"
+    kind = entry.get("kind")
+    if kind not in _KEYS:
+        raise ValueError(f"{where}: kind is {kind!r}; allowed: {', '.join(_KEYS)}")
+    given = set(entry) - {"name", "kind"}
+    allowed, needed = _KEYS[kind]
+    if unknown := sorted(map(str, given - allowed)):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(allowed))}")
+    if missing := sorted(needed - given):
+        raise ValueError(f"{where}: {missing[0]} is missing")
+    found: dict[str, Any] = {"name": entry["name"], "kind": kind}
+    if kind != "minimum_functionality":
+        found |= _change(entry, where)
+    else:
+        found["texts"] = _fill_slots(_texts(entry["texts"], f"{where}: texts"), entry.get("slots"), where)
+    if kind != "invariance":
+        found["labels"] = _labels(entry, where, space)
+    if kind == "directional":
+        found |= _direction(entry, where)
+    return UserTest(**found)
+
+
+def _change(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if not _CHANGES & set(entry):
+        raise ValueError(f"{where}: no change; give one of {', '.join(sorted(_CHANGES))}")
+    for key in ("prepend", "append"):
+        if key in entry and (not isinstance(entry[key], str) or not entry[key]):
+            raise ValueError(f"{where}: {key} is {entry[key]!r}; allowed: a text")
+    pairs = entry.get("replace", {})
+    is_mapping = isinstance(pairs, dict) and all(isinstance(x, str) for pair in pairs.items() for x in pair)
+    if not is_mapping or ("replace" in entry and not pairs) or "" in pairs:
+        raise ValueError(f"{where}: replace is {pairs!r:.120}; allowed: a mapping from word to word")
+    return {
+        "prepend": entry.get("prepend", ""),
+        "append": entry.get("append", ""),
+        "replace": tuple(pairs.items()),
+    }
+
+
+def _direction(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if entry["must_not"] not in ("rise", "fall"):
+        raise ValueError(f"{where}: must_not is {entry['must_not']!r}; allowed: rise, fall")
+    by = entry["by"]
+    if isinstance(by, bool) or not isinstance(by, int | float) or not 0 <= by < 1:
+        raise ValueError(f"{where}: by is {by!r}; allowed: a probability, 0 <= by < 1")
+    return {"must_not": entry["must_not"], "by": float(by)}
+
+
+def _labels(entry: Mapping[str, Any], where: str, space: LabelSpace) -> tuple[str, ...]:
+    given = [entry["label"]] if "label" in entry else entry.get("labels")
+    if given is None or ("label" in entry and "labels" in entry):
+        raise ValueError(f"{where}: give either label or, with several labels a row, labels")
+    if not isinstance(given, list) or (not space.multi_label and len(given) != 1):
+        raise ValueError(f"{where}: labels is {given!r:.120}; allowed: one label")
+    for label in given:
+        if label not in space.classes:
+            raise ValueError(
+                f"{where}: the label {label!r} is no class; there are {', '.join(space.classes)}"
+            )
+    return tuple(sorted(set(given)))
+
+
+def _texts(value: object, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+        raise ValueError(f"{where} is {value!r:.120}; allowed: a list of texts")
+    return value
+
+
+def _fill_slots(texts: Sequence[str], slots: object, where: str) -> tuple[str, ...]:
+    """Return the texts with every combination of the words for their slots, each text once."""
+    if not texts:
+        raise ValueError(f"{where}: texts is empty")
+    if slots is None:
+        return tuple(dict.fromkeys(texts))
+    if not isinstance(slots, dict):
+        raise ValueError(f"{where}: slots is {slots!r:.120}; allowed: a mapping from slot to words")
+    words = {str(name): _texts(each, f"{where}: slot {name}") for name, each in slots.items()}
+    filled: dict[str, None] = {}
+    for text in texts:
+        try:
+            names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(text) if name is not None))
+        except ValueError as error:
+            raise ValueError(f"{where}: {text!r}: {error}; a brace is written twice") from None
+        if unknown := [name for name in names if not words.get(name)]:
+            raise ValueError(f"{where}: {text!r} has the slot {unknown[0]!r}, which has no words in slots")
+        for values in product(*(words[name] for name in names)):
+            filled[text.format_map(dict(zip(names, values, strict=True)))] = None
+            if len(filled) > MOST_TEXTS:
+                raise ValueError(f"{where}: more than {MOST_TEXTS:,} texts; give fewer words")
+    return tuple(filled)

@@ -1,0 +1,63 @@
+"""The behavioural tests of the candidate: behaviour.json, and its answers to the changed texts."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertline.core.files import write_json
+from bertline.evaluation.behaviour import Behaviour, CaseAnswers, answer_cases, build_cases
+from bertline.evaluation.behaviour_file import read_behaviour
+from bertline.evaluation.behaviour_summary import summarize_behaviour
+from bertline.evaluation.sampling import sampled
+from bertline.metrics.predict import Model
+from bertline.metrics.rounding import rounded
+from bertline.params.evaluate import Params
+
+FILE = "behaviour.parquet"
+
+
+def write_behaviour(
+    params: Params, rows: pa.Table, model: Model, file: Path, *, predictions: Path, report: Path
+) -> None:
+    """Ask `model` the behavioural tests on a sample of the test `rows`; write numbers and answers.
+
+    Raises:
+        ValueError: the `file` of the user's tests is wrong.
+    """
+    tests = read_behaviour(file, model.space)
+    sample = rows.take(sampled(len(rows), params.behaviour_rows, params.seed))
+    behaviour = build_cases(sample, tests, params.seed)
+    answers = answer_cases(model, behaviour)
+    document: dict[str, Any] = rounded(summarize_behaviour(behaviour, answers, params.confidence))
+    write_json(report / "behaviour.json", document)
+    pq.write_table(answers_table(behaviour, answers), predictions / FILE)
+    print(_line(document))
+
+
+def answers_table(behaviour: Behaviour, answers: CaseAnswers) -> pa.Table:
+    """Return test, id, text, prediction and probabilities of each row, whose test is null, and each case."""
+    rows = behaviour.rows.select(["id", "text"])
+    asked = pa.concat_tables(
+        [
+            rows.add_column(0, "test", pa.nulls(len(rows), pa.string())),
+            behaviour.cases.select(["test", "id", "text"]),
+        ]
+    )
+    probabilities = [*answers.rows_RC, *answers.cases_MC]
+    asked = asked.append_column(
+        "prediction", pa.array([*answers.row_labels, *answers.case_labels], pa.string())
+    )
+    return asked.append_column("probabilities", pa.array(probabilities, pa.list_(pa.float32())))
+
+
+def _line(document: dict[str, Any]) -> str:
+    tests = [test for test in document["tests"] if test["cases"]]
+    if not tests:
+        return "behavioural tests: none has a case"
+    worst = max(tests, key=lambda test: test["failure_rate"])
+    return (
+        f"behavioural tests: {len(tests)} on {document['rows']:,} rows; most failures in {worst['name']}"
+        f" ({worst['failure_rate']:.1%} of {worst['cases']:,} texts)"
+    )
