@@ -19,6 +19,7 @@ from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
 from bertline.rows.labels import in_scope, out_of_scope
 from bertline.stages.evaluate.behaviour import write_behaviour
+from bertline.stages.evaluate.data_checks import write_data_checks
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
@@ -49,9 +50,8 @@ def evaluate(
     pinned_rows = read_pinned_rows(pinned)
     scored = predict_test_rows(params, test, model, baseline, predictions)
     unseen = read_predictions(out_of_fold / "train.parquet")
-    issues = list_label_issues(
-        {"test": (scored.candidate, scored.rows), "train": (unseen, in_scope(read_rows(train)))}
-    )
+    learnt = in_scope(read_rows(train))
+    issues = list_label_issues({"test": (scored.candidate, scored.rows), "train": (unseen, learnt)})
     write_report(
         params,
         scored.rows,
@@ -71,6 +71,9 @@ def evaluate(
         "its row is labelled out of scope": test,
     }
     write_pinned_score(params, pinned_rows, scored.candidate, scored.rows, elsewhere, report)
+    write_data_checks(
+        params, scored.rows, scored.candidate, scored.outputs, scored.classifier, learnt, report
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
