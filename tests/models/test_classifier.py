@@ -118,6 +118,14 @@ def test_a_model_of_one_label_each_is_not_multi_label(model_folder: Path) -> Non
     assert not Classifier(model_folder).space.multi_label
 
 
+def test_one_by_one_an_answer_depends_on_no_other_text(model_folder: Path) -> None:
+    alone = Classifier(model_folder).one_by_one()
+    texts = make_texts(5)
+    together = alone.probabilities(texts)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(alone.probabilities([text])[0], row)
+
+
 def test_no_texts_are_no_rows(model_folder: Path) -> None:
     assert Classifier(model_folder).probabilities([]).shape == (0, 3)
 

@@ -117,7 +117,11 @@ def _why_none(test: Test, texts: Sequence[str]) -> str:
 
 
 def answer_cases(model: Model, behaviour: Behaviour) -> CaseAnswers:
-    """Return what `model` answers to the rows and the cases, each distinct text once."""
+    """Return what `model` answers to the rows and the cases, each distinct text once.
+
+    `model`: answers a text the same whatever is asked with it (`Classifier.one_by_one`), or a changed answer
+    may come from another batch.
+    """
     asked: list[Input] = [*inputs(behaviour.rows), *behaviour.texts()]
     places = {text: place for place, text in enumerate(dict.fromkeys(asked))}
     probabilities = model.probabilities([*places])
