@@ -20,9 +20,6 @@ from tests.support.tiny import PROJECT
 
 STAGES: dict[str, dict[str, list[str]]] = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
 
-PARAMLESS = {"package"}
-"""The stages that have no parameter."""
-
 
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
@@ -75,7 +72,7 @@ def _has_code(path: Path) -> bool:
 def test_stages_modules_and_params_sections_have_the_same_names() -> None:
     folders = {path.parent.name for path in PROJECT.glob("src/bertline/stages/*/stage.py")}
     assert set(STAGES) == folders
-    assert set(sections()) == {"fetch", *STAGES, "promote", "flow"} - PARAMLESS  # three of no stage
+    assert set(sections()) == {"fetch", *STAGES, "promote", "flow"}  # three of no stage
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -147,8 +144,7 @@ def test_dvc_sees_what_it_has_of_raw_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_its_own_section_and_writes_only_below_data_models_and_reports(stage: str) -> None:
     also = {"validate": ["tokenize"]}  # it judges the texts by the tokenizer that will cut them
-    own = [] if stage in PARAMLESS else [stage]
-    assert sorted(STAGES[stage].get("params", [])) == sorted([*own, *also.get(stage, [])])
+    assert sorted(STAGES[stage].get("params", [])) == sorted([stage, *also.get(stage, [])])
     outs = STAGES[stage]["outs"] + STAGES[stage].get("metrics", [])
     assert all(out.split("/")[0] in {"data", "models", "reports"} for out in outs)
 

@@ -20,7 +20,7 @@ TEXTS = [
 
 
 def rendered(text: str) -> str:
-    return str(MarkdownIt("gfm-like", {"linkify": False}).render(table(["a", "b"], [[inline(text), "end"]])))
+    return str(MarkdownIt("gfm-like", {"linkify": False}).render(table(["a", "b"], [[text, "end"]])))
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -44,3 +44,7 @@ def test_characters_that_turn_the_direction_are_left_out() -> None:
 
 def test_an_address_is_no_link_without_markup() -> None:
     assert not re.search(r"://|www\.|@|:\w+:", inline(TEXTS[6]))
+
+
+def test_what_is_markdown_already_stays() -> None:
+    assert inline(inline("a|b")) == "a&#124;b"

@@ -17,15 +17,23 @@ _ADDRESS = re.compile(r":(?=//)|(?<=\bwww)\.|:(?=\w+:)", re.IGNORECASE)
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def inline(text: str) -> str:
+class Markdown(str):
+    """Text that is Markdown already, which `inline` and `table` leave as it is."""
+
+    __slots__ = ()
+
+
+def inline(text: str) -> Markdown:
     """Return `text` as one line of Markdown that shows its characters."""
+    if isinstance(text, Markdown):
+        return text
     line = " ".join(_DIRECTION.sub("", text).split())
     line = "".join(each for each in line if unicodedata.category(each) != "Cc")
     marked = line.translate(_MARKUP)
-    return _ADDRESS.sub(lambda match: f"&#{ord(match[0])};", marked)
+    return Markdown(_ADDRESS.sub(lambda match: f"&#{ord(match[0])};", marked))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; names of columns and cells are Markdown already, see `inline`."""
-    lines = [columns, ("---",) * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Markdown:
+    """Return a table of texts, or of `Markdown`."""
+    lines = [columns, [Markdown("---")] * len(columns), *rows]
+    return Markdown("\n".join(f"| {' | '.join(map(inline, line))} |" for line in lines))

@@ -33,11 +33,19 @@ def exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             tokenize={"weights": str(tiny_encoder)},
             finetune={**TINY_TRAINING, "epochs": 8, "device": "cpu"},
             export={"threads": 1},
+            package={"examples": 0},
         )
         run_all("ingest", "split", "tokenize", "adapt", "finetune", "export")
         package(
             finetuned=Path("models/finetuned"),
             exported=Path("models/exported"),
+            train=Path("data/splits/train.parquet"),
+            out_of_fold=Path("data/out_of_fold"),
+            ingested=Path("reports/ingest.json"),
+            split=Path("reports/split.json"),
+            training=Path("reports/finetune"),
+            export=Path("reports/export"),
+            evaluation=Path("reports/evaluation"),
             model=Path("models/candidate"),
         )
     return folder
@@ -73,6 +81,12 @@ def test_the_packaged_folder_has_what_text_embeddings_inference_looks_for(export
     config = json.loads((folder / "config.json").read_text())
     assert {"hidden_size", "num_hidden_layers", "id2label", "label2id"} <= set(config)
     assert config["architectures"][0].endswith("Classification")
+
+
+def test_the_card_of_a_model_that_was_not_evaluated_is_shorter(exported: Path) -> None:
+    card = (exported / "models/candidate/README.md").read_text()
+    assert "## How good it is" not in card
+    assert "## How to make it again" in card
 
 
 def test_the_candidate_answers_with_the_served_file(exported: Path) -> None:
