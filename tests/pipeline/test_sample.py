@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 
+from bertline.reporting.environment import cut
+from bertline.reporting.markdown import inline
+from bertline.rows.io import read_rows
+from bertline.stages.package.examples import CHARACTERS
+from tests.support.card_numbers import untraced
 from tests.support.tiny import Run, copy_project
 
 
@@ -45,6 +50,15 @@ def test_the_model_folder_answers_in_words_through_transformers(reproduced: Path
     classify = pipeline("text-classification", model=str(reproduced / "models/candidate"), device="cpu")
     assert classify("How far is the moon from the earth ?")[0]["label"] == "NUM"
     assert classify("Who wrote the opera Aida ?")[0]["label"] == "HUM"
+
+
+def test_every_number_of_the_model_card_stands_in_a_report(reproduced: Path) -> None:
+    model = reproduced / "models/candidate"
+    card = (model / "README.md").read_text(encoding="utf-8")
+    training = read_rows(reproduced / "data/splits/train.parquet")["text"].to_pylist()
+    texts = [cut(text, CHARACTERS) for text in training]
+    reports = [*reproduced.glob("reports/**/*.json"), model / "bertline.json"]
+    assert untraced(card, reports, [inline(text) for text in texts if inline(text) in card]) == []
 
 
 def test_dvc_shows_the_numbers_and_the_curves(reproduced: Path, run: Run) -> None:
