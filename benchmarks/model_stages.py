@@ -160,10 +160,10 @@ def predict() -> None:
 
 def judge() -> None:
     """Judge the candidate, with itself as the champion."""
+    from bertline.comparison.answers import predict_test_rows
     from bertline.metrics.predictions import read_predictions
     from bertline.params.evaluate import Params as EvaluateParams
     from bertline.params.promote import Params
-    from bertline.promotion.compare import predict_test_rows
     from bertline.promotion.decision import decide
 
     candidate, baseline = (

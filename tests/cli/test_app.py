@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bertline.cli.app import app
+from bertline.comparison import answers
 from bertline.metrics.predictions import read_predictions
 from bertline.models import classifier
-from bertline.promotion import compare
 from bertline.registry.registry import Registry
 from bertline.rows.labels import LabelSpace
 from tests.support.lengths import Lengths
@@ -212,7 +212,7 @@ def test_a_question_of_the_verdict_must_be_accepted_by_its_name(
     bertline("promote")
     root = retrained(4)
     candidate = read_predictions(root / "data/predictions/candidate.parquet")
-    monkeypatch.setattr(compare, "predict_test_rows", lambda *_: candidate)
+    monkeypatch.setattr(answers, "predict_test_rows", lambda *_: candidate)
     path = root / "params.yaml"
     path.write_text(re.sub(r"(?m)^  test: \S+", "  test: 0.21", path.read_text()))
     assert "to promote it: bertline promote --accept split" in bertline("promote").splitlines()[0]

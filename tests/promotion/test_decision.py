@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bertline.metrics.predictions import Predictions
 from bertline.params.promote import Params
-from bertline.promotion.decision import decide, mcnemar
+from bertline.promotion.decision import decide
 from tests.support.params import section
 
 ROWS = 400
@@ -161,16 +161,6 @@ def test_one_more_error_never_turns_a_refusal_into_a_promotion(wrong: int, champ
         for each in (wrong, wrong + 1)
     )
     assert better or not worse
-
-
-def test_mcnemar_equals_the_binomial_by_hand() -> None:
-    a = np.array([True] * 8 + [False] * 2)  # right where b is wrong: 4 rows; the other way round: 1 row
-    b = np.array([False] * 4 + [True] * 5 + [False])
-    assert mcnemar(a, b) == pytest.approx(2 * (1 + 5) / 2**5)
-
-
-def test_mcnemar_of_equal_predictions_is_one() -> None:
-    assert mcnemar(np.zeros(3, dtype=bool), np.zeros(3, dtype=bool)) == 1.0
 
 
 def label_sets(

@@ -9,39 +9,23 @@ from typing import Any
 
 import pytest
 
-from bertline.metrics.predictions import Predictions, read_predictions
+from bertline.comparison import answers as scoring
+from bertline.metrics.predictions import Predictions
 from bertline.project.dvc import require_reproduced
-from bertline.promotion import compare as scoring
 from bertline.promotion import promote as promotion
 from bertline.promotion.promote import JUDGED, compare_with_champion, promote
 from bertline.promotion.rollback import roll_back
 from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
+from tests.support.toy_answers import add_test_rows
 from tests.support.toy_project import reproduce, run_in, set_epochs
 
 Retrained = Callable[[int], Path]
 
 
 @pytest.fixture(autouse=True)
-def champions_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A toy model is a number of epochs, not a network: answer for it as the stage `evaluate` did."""
-
-    def score(model: Path, rows: Path, params: object) -> Predictions:
-        candidate = read_predictions(Path("data/predictions/candidate.parquet"))
-        wrong = 5 - int((model / "model.txt").read_text())
-        probabilities = candidate.probabilities.copy()
-        for row in range(len(candidate.ids)):
-            right = candidate.expected[row]
-            probabilities[row] = 0
-            probabilities[row, 1 - right if row % 10 < wrong else right] = 1
-        return Predictions(
-            ids=candidate.ids,
-            classes=candidate.classes,
-            expected=candidate.expected,
-            probabilities=probabilities,
-        )
-
-    monkeypatch.setattr(scoring, "predict_test_rows", score)
+def champions_answers(toy_answers: None) -> None:
+    """A toy model answers as the stage `evaluate` did."""
 
 
 def retrain(root: Path) -> str | None:
@@ -284,7 +268,7 @@ def test_a_decision_is_kept_until_the_gates_change(
     "name",
     [
         "promotion/decision.py",
-        "promotion/compare.py",
+        "comparison/answers.py",
         "metrics/intervals.py",
         "metrics/predictions.py",
     ],
@@ -292,7 +276,7 @@ def test_a_decision_is_kept_until_the_gates_change(
 def test_a_decision_is_made_anew_when_its_code_changed(
     retrained: Retrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    for folder in ("promotion", "metrics"):
+    for folder in ("comparison", "evaluation", "metrics", "promotion"):
         shutil.copytree(promotion._PACKAGE / folder, tmp_path / "bertline" / folder)
     monkeypatch.setattr(promotion, "_PACKAGE", tmp_path / "bertline")
     compare_with_champion(root := retrained(3))
@@ -360,3 +344,26 @@ def test_promotions_are_tags_only(retrained: Retrained) -> None:
     before = subprocess.check_output(["git", "rev-parse", "HEAD"])
     retrain(root)
     assert subprocess.check_output(["git", "rev-parse", "HEAD"]) == before
+
+
+def test_a_verdict_with_a_champion_has_a_page_that_compares_the_two(retrained: Retrained) -> None:
+    assert retrain(retrained(3))
+    root = retrained(4)
+    add_test_rows(root)
+    decision = compare_with_champion(root)
+    assert (decision.comparison, decision.no_comparison) == ("reports/comparison/v1.0.0-candidate.html", None)
+    page = root / str(decision.comparison)
+    assert "Newly broken: 0 rows" in page.read_text()
+    page.unlink()
+    assert retrain(root) == "v1.1.0"
+    assert compare_with_champion(root).comparison is None  # nothing to do
+    assert not page.exists()
+
+
+def test_a_page_that_fails_stops_no_promotion_and_says_why(retrained: Retrained) -> None:
+    assert retrain(retrained(3))
+    root = retrained(4)  # the toy project has no test rows
+    decision = compare_with_champion(root)
+    assert decision.comparison is None
+    assert "data/splits/test.parquet is not here" in str(decision.no_comparison)
+    assert decision.promote

@@ -53,6 +53,8 @@ elif stage == "finetune":
     epochs = Path("params.yaml").read_text().partition("finetune:")[2].partition(" epochs: ")[2].split()[0]
     print("epoch 1 of", epochs)
     write("models/candidate/model.txt", epochs)
+    write("models/candidate/config.json", json.dumps({"id2label": {"0": "ham", "1": "spam"}}))
+    write("models/candidate/bertline.json", json.dumps({"max_length": 16}))
 elif stage == "evaluate":
     import numpy as np
     from bertline.metrics.predictions import Predictions, write_predictions

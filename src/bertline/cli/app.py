@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bertline.cli import fetch, flows, mistakes, predict, quarantine, registry, services, tuning
+from bertline.cli import compare, fetch, flows, mistakes, predict, quarantine, registry, services, tuning
 
 
 class _OneLineErrors(TyperGroup):
@@ -42,6 +42,7 @@ app.command(epilog="Example: bertline fetch && dvc repro")(fetch.fetch)
 app.command(epilog="Examples: bertline promote --dry-run; bertline promote")(registry.promote)
 app.command(epilog="Examples: bertline rollback; bertline rollback v1.0.0")(registry.rollback)
 app.command(epilog="Example: bertline history")(registry.history)
+app.command(epilog="Examples: bertline compare; bertline compare v1.0.0 v1.2.0")(compare.compare)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(mistakes.app, name="mistakes")
 app.command(epilog="Examples: bertline preset; bertline preset fast")(tuning.preset)

@@ -48,4 +48,6 @@ REVIEWS = Path("data/reviews.csv")  # a dependency of `validate`, which people a
 PINNED_ROWS = Path("data/pinned_rows.csv")  # a dependency of `evaluate`, which `bertline mistakes` writes
 ABLATION_TABLE = Path("reports/ablation.csv")
 CROSS_VALIDATION = Path("reports/cross_validation.json")
+COMPARISONS = Path("reports/comparison")  # pages of `bertline compare` and of the promotion; git ignores them
+SLICE_RULES = Path("slices.yaml")  # a dependency of `evaluate`
 SCRATCH = Path(".bertline")

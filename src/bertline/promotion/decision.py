@@ -9,11 +9,9 @@ next week's rows look alike. A multi-label row is right where all its labels are
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from bertline.metrics.intervals import Interval, Settings, interval, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
+from bertline.metrics.significance import mcnemar
 from bertline.params.promote import Params
 
 Decision = Literal["promote", "keep", "ask"]
@@ -103,18 +101,6 @@ def _questions(
     if new := sorted(set(candidate.classes) - set(champion.classes)):
         found["new-labels"] = f"the candidate knows labels that the champion does not: {', '.join(new)}"
     return tuple(Question(name=name, reason=reason) for name, reason in found.items())
-
-
-def mcnemar(right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_]) -> float:
-    """Return the exact two-sided p-value of McNemar's test that a and b are right [N] equally often.
-
-    Source: McNemar, Psychometrika 12 (1947), in its exact form: under the null hypothesis the rows on which
-    exactly one of the two is right are fair coin flips.
-    """
-    from scipy.stats import binomtest  # here, because it takes longer to import than all else to run
-
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def _accuracy(params: Params, mine: Predictions) -> Gate:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from bertline.core.files import content_hash, write_json
-from bertline.core.params_loading import PARAMS_FILE, load_params
+from bertline.core.params_loading import PARAMS_FILE, load_params, read_document
 from bertline.params.promote import Params
 from bertline.project.layout import BASELINE_PREDICTIONS, CANDIDATE, CANDIDATE_PREDICTIONS, SCRATCH
 from bertline.registry.conditions import require_rebuildable
@@ -43,6 +43,8 @@ class PromotionDecision:
     champion: str | None  # the version that is champion now
     asks: list[str] = field(default_factory=list)  # names of the questions to a person
     champion_scores: dict[str, float] | None = None  # as of the candidate in metrics.json, on the same rows
+    comparison: str | None = None  # the page of `bertline compare` on candidate and champion
+    no_comparison: str | None = None  # why there is none, though there is a champion
 
     @property
     def decisive(self) -> list[str]:
@@ -149,15 +151,16 @@ def _why_not_again(registry: Registry, candidate: tuple[str, ...], champion: Ver
 
 
 def _key(root: Path, params: Params, champion: Version | None) -> str:
-    code = (_PACKAGE / "promotion", _PACKAGE / "metrics")
+    code = (_PACKAGE / name for name in ("comparison", "evaluation", "metrics", "promotion"))
     gates = repr(replace(params, push=None))
     return content_hash(gates, champion.commit if champion else "", root / "dvc.lock", *code)
 
 
 def _compare(root: Path, registry: Registry, params: Params, champion: Version | None) -> PromotionDecision:
     # Here, because these take seconds to import, which a run with nothing to compare should not pay.
+    from bertline.comparison.answers import champion_predictions
+    from bertline.comparison.fairness import has_same_split
     from bertline.metrics.predictions import read_predictions
-    from bertline.promotion.compare import champion_predictions, has_same_split
     from bertline.promotion.decision import decide
 
     theirs = champion_predictions(root, registry, champion) if champion else None
@@ -166,8 +169,10 @@ def _compare(root: Path, registry: Registry, params: Params, champion: Version |
         candidate=read_predictions(root / CANDIDATE_PREDICTIONS),
         baseline=read_predictions(root / BASELINE_PREDICTIONS),
         champion=theirs,
-        same_split=champion is None or has_same_split(root, registry, champion),
+        same_split=champion is None
+        or has_same_split(registry.params(champion), read_document(root / PARAMS_FILE)),
     )
+    page, problem = _comparison(root, registry, champion, theirs) if champion and theirs else (None, None)
     name = champion.name if champion else None
     rest = f"the {CHAMPION} stays {name}" if name else f"there is still no {CHAMPION}"
     asks = [question.name for question in verdict.questions]
@@ -184,7 +189,24 @@ def _compare(root: Path, registry: Registry, params: Params, champion: Version |
         champion=name,
         asks=asks if verdict.decision == "ask" else [],
         champion_scores=_scores(params, theirs) if theirs else None,
+        comparison=page,
+        no_comparison=problem,
     )
+
+
+def _comparison(
+    root: Path, registry: Registry, champion: Version, theirs: "Predictions"
+) -> tuple[str | None, str | None]:
+    """Write the page that compares the candidate with the champion; return its path, or why there is none."""
+    from bertline.comparison.compare import compare, write_comparison
+    from bertline.comparison.sides import CANDIDATE_NAME, find_side, of_version
+
+    sides = of_version(registry, champion), find_side(registry, CANDIDATE_NAME)
+    try:
+        document = compare(root, *sides, predictions_a=theirs)
+        return write_comparison(root, document).as_posix(), None
+    except Exception as error:  # the page informs people; the verdict does not depend on it
+        return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _scores(params: Params, theirs: "Predictions") -> dict[str, float]:

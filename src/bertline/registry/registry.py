@@ -50,12 +50,7 @@ class Registry:
         They are those of the folders that `package` puts together. The hash of its own folder would change
         with the model card, so that another setting of `evaluate` would make a new model of the same weights.
         """
-        outs = (out for stage in recorded_stages(self.root).values() for out in stage.get("outs", ()))
-        hashes = {Path(out["path"]): str(out["md5"]) for out in outs}
-        if CANDIDATE not in hashes:
-            return None
-        packaged = [path for path in PACKAGED if path in hashes]  # none in a project without such a stage
-        return tuple(hashes[path] for path in packaged or [CANDIDATE])
+        return model_hashes(recorded_stages(self.root))
 
     def versions_of(self, model: tuple[str, ...]) -> list[Version]:
         """Return every version whose model has the hashes `model`, in the order of registration."""
@@ -228,6 +223,16 @@ class Registry:
     @cached_property
     def _events(self) -> list[Event]:
         return read_events(self.root)
+
+
+def model_hashes(stages: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the hashes that identify the model which `stages` of a dvc.lock made; None if they made none."""
+    outs = (out for stage in stages.values() for out in stage.get("outs", ()))
+    hashes = {Path(out["path"]): str(out["md5"]) for out in outs}
+    if CANDIDATE not in hashes:
+        return None
+    packaged = [path for path in PACKAGED if path in hashes]  # none in a project without such a stage
+    return tuple(hashes[path] for path in packaged or [CANDIDATE])
 
 
 @contextmanager

@@ -39,6 +39,25 @@ def download(root: Path, version: Version, folder: Path) -> None:
         Path(scratch, "model").rename(folder)
 
 
+def download_commit(root: Path, commit: str, path: Path, folder: Path) -> None:
+    """Write the output `path` of the run at `commit` to `folder`, from DVC's cache or else its remote.
+
+    Raises:
+        ValueError: neither has it.
+    """
+    from dvc.fs import download as download_files
+
+    with _repo(root) as repo, repo.switch(commit):
+        try:
+            download_files(repo.dvcfs, f"/{path.as_posix()}", str(folder), jobs=1)  # as in `download`
+        except Exception as error:  # as in `download`
+            raise ValueError(
+                f"{path} of the run {commit[:7]} is neither in DVC's cache nor in its remote ({error}); "
+                f"if the remote cannot be reached now, try again; or make it again: "
+                f"git worktree add ../run {commit[:7]} && cd ../run && PYTHONPATH=src dvc repro --pull"
+            ) from error
+
+
 @contextmanager
 def _repo(root: Path) -> Iterator[Any]:
     from dvc.repo import Repo

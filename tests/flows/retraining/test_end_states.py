@@ -14,8 +14,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
+from bertline.comparison import answers
 from bertline.metrics.predictions import Predictions, read_predictions
-from bertline.promotion import compare
 from bertline.promotion.run_log import read_runs
 from flows import retrain
 from flows.retraining.end_states import exit_status
@@ -68,7 +68,7 @@ def ends(root: Path, client: SyncPrefectClient) -> dict[str, FlowRun]:
     """Retrain once for each end; return the runs as the server has them."""
     found = {}
     with chdir(root), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "predict_test_rows", good_champion)
+        patch.setattr(answers, "predict_test_rows", good_champion)
         for end, prepare in STEPS.items():
             prepare(root)
             state = retrain.retrain(note=f"for {end}", return_state=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertline.comparison import answers as scoring
 from bertline.metrics.predictions import Predictions
 from bertline.models import classifier
 from bertline.params.evaluate import Params
-from bertline.promotion import compare as scoring
 from bertline.rows.io import write_rows
 from bertline.rows.labels import MULTI_LABEL, OUT_OF_SCOPE, SINGLE_LABEL, LabelSpace
 from bertline.rows.schema import make_rows
@@ -57,7 +57,7 @@ def _score(
 
 
 def test_without_a_champion_it_imports_no_torch() -> None:
-    script = "import sys, bertline.promotion.compare; sys.exit('torch' in sys.modules)"
+    script = "import sys, bertline.comparison.answers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -1,23 +1,47 @@
-"""The champion on today's test rows: its predictions, and whether they are a fair comparison.
+"""A model's answers to today's test rows, and to the changed texts of the behavioural tests.
 
-Guarantees: the rows in the order of the table, as in the candidate's predictions. A row whose label the
-champion does not know counts against it.
+Guarantees: the rows in the order of the table, as in the candidate's predictions. A row whose label the model
+does not know counts against it.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bertline.core.params_loading import PARAMS_FILE, load_params, read_document
+from bertline.comparison.fairness import Reading
+from bertline.comparison.sides import Side
+from bertline.core.params_loading import PARAMS_FILE, load_params
 from bertline.metrics.predict import predict
-from bertline.metrics.predictions import Predictions
+from bertline.metrics.predictions import Predictions, read_predictions
 from bertline.params.evaluate import Params
-from bertline.project.layout import TEST_ROWS
+from bertline.project.layout import CANDIDATE_PREDICTIONS, TEST_ROWS
 from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
 from bertline.registry.versions import CHAMPION, Version
 from bertline.rows.io import read_label_space, read_rows
 from bertline.rows.labels import in_scope
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What one model answers, and what its folder says of it."""
+
+    predictions: Predictions
+    reading: Reading
+
+
+def answers_of(side: Side, params: Params, *, predictions: Predictions | None = None) -> Answers:
+    """Return the answers of the model of `side`; `predictions` are those for the rows, if they are known.
+
+    Raises:
+        ValueError: the model cannot be had, or cannot read these rows; the message has the next command.
+    """
+    if side.kind == "candidate":  # the stage has scored it
+        predictions = read_predictions(side.root / CANDIDATE_PREDICTIONS)
+    with side.folder() as folder:
+        reading = Reading.of(folder)
+        if predictions is None:
+            predictions = predict_test_rows(folder, side.root / TEST_ROWS, params)
+    return Answers(predictions=predictions, reading=reading)
 
 
 def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:
@@ -48,14 +72,3 @@ def champion_predictions(root: Path, registry: Registry, champion: Version) -> P
             f"the champion {champion.name} cannot read today's test rows ({error}); roll back to another: "
             f"bertline rollback VERSION; or do without: gto deprecate {NAME} {champion.name} {CHAMPION}"
         ) from error
-
-
-def has_same_split(root: Path, registry: Registry, champion: Version) -> bool:
-    """Return whether the champion was trained with the params that choose today's test rows."""
-    return _split_params(registry.params(champion)) == _split_params(read_document(root / PARAMS_FILE))
-
-
-def _split_params(params: Mapping[str, Any]) -> list[object]:
-    """Return the params that decide which rows are test rows."""
-    ingest = params.get("ingest") or {}
-    return [params.get("split"), ingest.get("validation_source"), ingest.get("test_source")]
