@@ -7,16 +7,23 @@ from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
 from typer.testing import CliRunner
 
 from bertline.cli.app import app
 from bertline.comparison import fairness, sides
+from bertline.comparison.compared_rows import ComparedRows
+from bertline.evaluation.behaviour import CaseAnswers
 from bertline.project.experiments import commit_experiment
 from bertline.promotion.promote import compare_with_champion, promote
 from bertline.rows.io import read_rows, write_rows
+from bertline.rows.labels import LabelSpace
+from bertline.stages.evaluate.behaviour import answers_table
+from tests.support.params import section
 from tests.support.toy_answers import add_test_rows
 from tests.support.toy_project import own, reproduce, run_in, set_epochs
 
@@ -72,11 +79,31 @@ def test_the_candidate_is_compared_with_the_champion(champion: Path) -> None:
 def test_the_page_escapes_the_texts_and_needs_no_script(champion: Path) -> None:
     bertline("--output", "page.html")
     page = (champion / "page.html").read_text()
-    assert "&lt;b&gt;row&lt;/b&gt; 1" in page
-    assert "<b>row" not in page
+    assert "&lt;b&gt;a row&lt;/b&gt; 1" in page
+    assert "<b>a row" not in page
     assert "<script" not in page
     assert page.index("Newly broken") < page.index("Newly right") < page.index("By class")
     assert page.index("By class") < page.index("Overall") < page.index("What changed")
+
+
+def test_both_models_are_asked_the_same_behavioural_tests(champion: Path) -> None:
+    found = document()
+    tests = {each["name"]: each for each in found["differences"] if each["kind"] == "behaviour"}
+    upper = tests["upper case"]
+    assert (upper["a"], upper["b"], upper["rows"], upper["verdict"]) == (1.0, 0.0, 300, "better")
+    assert "typos" not in tests
+    assert any(each["name"] == "contractions" for each in found["skipped"])
+
+
+def test_answers_that_the_stage_has_saved_are_not_made_again(own_champion: Path) -> None:
+    test = ComparedRows.read(own_champion)
+    behaviour = test.behaviour(own_champion, section("evaluate"))
+    cases = CaseAnswers(
+        LabelSpace(("ham", "spam")), np.eye(2)[[0] * 300], np.eye(2)[[1] * len(behaviour.cases)]
+    )
+    pq.write_table(answers_table(behaviour, cases), own_champion / "data/predictions/behaviour.parquet")
+    rates = [each["b"] for each in document()["differences"] if each["kind"] == "behaviour"]
+    assert set(rates) == {1.0}
 
 
 def test_two_versions_are_compared_on_todays_rows_and_the_changed_settings_are_named(

@@ -4,21 +4,25 @@ Guarantees: the rows in the order of the table, as in the candidate's prediction
 does not know counts against it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
 
 from bertline.comparison.fairness import Reading
 from bertline.comparison.sides import Side
 from bertline.core.params_loading import PARAMS_FILE, load_params
+from bertline.evaluation.behaviour import Behaviour, CaseAnswers, answer_cases
 from bertline.metrics.predict import predict
 from bertline.metrics.predictions import Predictions, read_predictions
 from bertline.params.evaluate import Params
-from bertline.project.layout import CANDIDATE_PREDICTIONS, TEST_ROWS
+from bertline.project.layout import CANDIDATE_CASES, CANDIDATE_PREDICTIONS, TEST_ROWS
 from bertline.registry.registry import Registry
 from bertline.registry.tags import NAME
 from bertline.registry.versions import CHAMPION, Version
 from bertline.rows.io import read_label_space, read_rows
-from bertline.rows.labels import in_scope
+from bertline.rows.labels import LabelSpace, in_scope
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,22 +30,44 @@ class Answers:
     """What one model answers, and what its folder says of it."""
 
     predictions: Predictions
+    cases: CaseAnswers
     reading: Reading
 
 
-def answers_of(side: Side, params: Params, *, predictions: Predictions | None = None) -> Answers:
+def answers_of(
+    side: Side, behaviour: Behaviour, params: Params, *, predictions: Predictions | None = None
+) -> Answers:
     """Return the answers of the model of `side`; `predictions` are those for the rows, if they are known.
 
     Raises:
         ValueError: the model cannot be had, or cannot read these rows; the message has the next command.
     """
-    if side.kind == "candidate":  # the stage has scored it
-        predictions = read_predictions(side.root / CANDIDATE_PREDICTIONS)
     with side.folder() as folder:
         reading = Reading.of(folder)
+        cases = None
+        if side.kind == "candidate":  # the stage has scored it
+            predictions = read_predictions(side.root / CANDIDATE_PREDICTIONS)
+            cases = _read_cases(side.root / CANDIDATE_CASES, behaviour, reading.space)
         if predictions is None:
             predictions = predict_test_rows(folder, side.root / TEST_ROWS, params)
-    return Answers(predictions=predictions, reading=reading)
+        if cases is None:
+            from bertline.models.classifier import Classifier  # as in `predict_test_rows`
+
+            model = Classifier(folder, threads=params.threads, batch_size=params.batch_size)
+            cases = replace(answer_cases(model, behaviour), space=reading.space)
+    return Answers(predictions=predictions, cases=cases, reading=reading)
+
+
+def _read_cases(path: Path, behaviour: Behaviour, space: LabelSpace) -> CaseAnswers | None:
+    """Return what the stage `evaluate` saved; None if it asked other texts: behaviour.yaml has changed."""
+    if not path.is_file():
+        return None
+    table = pq.read_table(path)
+    asked = [behaviour.rows["text"].to_pylist(), behaviour.cases["text"].to_pylist()]
+    if table["text"].to_pylist() != [text for texts in asked for text in texts]:
+        return None
+    flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return CaseAnswers(space, *np.split(flat.reshape(len(table), -1), [len(asked[0])]))
 
 
 def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:

@@ -15,7 +15,7 @@ from bertline.comparison.fairness import cautions
 from bertline.comparison.page import page_name, write_page
 from bertline.comparison.sides import Side
 from bertline.core.params_loading import PARAMS_FILE, load_params
-from bertline.evaluation.comparison import compare_models
+from bertline.evaluation.comparison import behaviour_pairs, compare_models
 from bertline.evaluation.slice_rules import read_rules
 from bertline.evaluation.slices import slices_of
 from bertline.metrics.predictions import Predictions
@@ -37,17 +37,17 @@ def compare(root: Path, a: Side, b: Side, *, predictions_a: Predictions | None =
     """
     params = load_params(Params, root / PARAMS_FILE)
     test = ComparedRows.read(root)
+    behaviour = test.behaviour(root, params)
     # One after the other: a version that is fetched may remove the one before.
-    mine, theirs = (
-        answers_of(side, params, predictions=known) for side, known in ((a, predictions_a), (b, None))
-    )
+    mine = answers_of(a, behaviour, params, predictions=predictions_a)
+    theirs = answers_of(b, behaviour, params)
     slices = slices_of(test.rows, test.texts, test.space, read_rules(root / SLICE_RULES))
     found = compare_models(
         mine.predictions,
         theirs.predictions,
         texts=test.texts,
         slices=slices.shown,
-        behaviour=[],
+        behaviour=behaviour_pairs(behaviour, mine.cases, theirs.cases),
         resamples=params.resamples,
         confidence=params.confidence,
         seed=params.seed,
@@ -60,7 +60,7 @@ def compare(root: Path, a: Side, b: Side, *, predictions_a: Predictions | None =
         "b": {"name": b.name, "title": b.title, "model": b.model},
         "multi_label": test.space.multi_label,
         **found,
-        "skipped": [],
+        "skipped": [{"name": name, "reason": reason} for name, reason in behaviour.skipped.items()],
         "changes": changes_between(a, b),
     }
 

@@ -1,13 +1,19 @@
 """The rows on which two models are compared: today's test rows in scope."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 
+from bertline.evaluation.behaviour import Behaviour, build_cases
+from bertline.evaluation.behaviour_file import read_behaviour
+from bertline.evaluation.sampling import sampled
+from bertline.models.folder import read_config
 from bertline.models.tfidf import joined
-from bertline.project.layout import TEST_ROWS
+from bertline.params.evaluate import Params
+from bertline.project.layout import BEHAVIOUR, CANDIDATE, TEST_ROWS
 from bertline.rows.io import inputs, read_label_space, read_rows
 from bertline.rows.labels import LabelSpace, in_scope
 
@@ -32,6 +38,19 @@ class ComparedRows:
     def texts(self) -> list[str]:
         """The text of each row [N]; the two texts of a pair in one."""
         return joined(inputs(self.rows))
+
+    def behaviour(self, root: Path, params: Params) -> Behaviour:
+        """Return the behavioural tests of behaviour.yaml in `root` and their cases, as `evaluate` has them.
+
+        Raises:
+            ValueError: the file is wrong.
+        """
+        classes = set(self.space.count(self.rows))
+        with suppress(ValueError):  # without a candidate: a class may have no test row
+            classes |= set(read_config(root / CANDIDATE).space.classes)
+        tests = read_behaviour(root / BEHAVIOUR, self.space.with_classes(classes))
+        sample = self.rows.take(sampled(len(self.rows), params.behaviour_rows, params.seed))
+        return build_cases(sample, tests, params.seed)
 
     @property
     def pairs(self) -> bool:

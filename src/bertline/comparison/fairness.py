@@ -1,7 +1,7 @@
 """What makes the comparison of two models on today's test rows less than fair, in sentences."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bertline.comparison.cached import read_columns
 from bertline.comparison.compared_rows import ComparedRows
 from bertline.comparison.sides import Side
 from bertline.models.folder import read_config, read_settings
-from bertline.rows.labels import class_name
+from bertline.rows.labels import LabelSpace, class_name
 
 _LEARNT_FROM = (Path("data/splits/train.parquet"), Path("data/splits/validation.parquet"))
 _NAMED = 5  # labels that a sentence names
@@ -22,7 +22,7 @@ _NAMED = 5  # labels that a sentence names
 class Reading:
     """What a model folder says of the model: its labels, whether it reads pairs, and whether ONNX answers."""
 
-    classes: frozenset[str]
+    space: LabelSpace  # its classes as `ingest` writes them, in its own order
     pairs: bool
     exported: bool
 
@@ -30,8 +30,9 @@ class Reading:
     def of(cls, folder: Path) -> "Reading":
         """Read it from `folder`; ValueError if that is no model."""
         settings = read_settings(folder)
-        names = map(class_name, read_config(folder).space.classes)
-        return cls(classes=frozenset(names), pairs=settings.pairs, exported=settings.is_exported)
+        space = read_config(folder).space
+        space = replace(space, classes=tuple(map(class_name, space.classes)))
+        return cls(space=space, pairs=settings.pairs, exported=settings.is_exported)
 
 
 def cautions(
@@ -75,10 +76,10 @@ def _seen(side: Side, title: str, sides: tuple[Side, Side], content_ids: pa.Chun
 
 def _unknown_labels(reading: Reading, title: str, compared: ComparedRows) -> Iterator[str]:
     """Yield a sentence if rows have labels that the model does not know."""
-    unknown = sorted(compared.space.count(compared.rows).keys() - reading.classes)
+    unknown = sorted(compared.space.count(compared.rows).keys() - set(reading.space.classes))
     if unknown:
         labels = compared.rows["label"].to_pylist()
-        having = sum(not compared.space.allows(label, reading.classes) for label in labels)
+        having = sum(not compared.space.allows(label, reading.space.classes) for label in labels)
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         names = ", ".join(unknown[:_NAMED]) + more
         yield f"{title} does not know the labels of {having:,} rows ({names}), so these count against it."

@@ -15,6 +15,7 @@ from typing import Any, Literal, Unpack, get_args
 import numpy as np
 import numpy.typing as npt
 
+from bertline.evaluation.behaviour import Behaviour, CaseAnswers, failed_cases
 from bertline.evaluation.slices import Slice
 from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
@@ -167,6 +168,23 @@ def _slice_pairs(a: Predictions, b: Predictions, slices: Sequence[Slice]) -> Ite
                 a=right_a[each.rows],
                 b=right_b[each.rows],
             )
+
+
+def behaviour_pairs(behaviour: Behaviour, a: CaseAnswers, b: CaseAnswers) -> list[Pairs]:
+    """Return for each behavioural test which of its cases failed, with either model."""
+    tests = np.array(behaviour.cases["test"].to_pylist(), object)
+    failed_a, failed_b = (failed_cases(behaviour, each) for each in (a, b))
+    return [
+        Pairs(
+            kind="behaviour",
+            group="behaviour",
+            name=test.name,
+            measure="failure rate",
+            a=failed_a[tests == test.name],
+            b=failed_b[tests == test.name],
+        )
+        for test in behaviour.tests
+    ]
 
 
 def _rows(

@@ -20,6 +20,7 @@ TEST_ROWS = Path("data/splits/test.parquet")
 FINETUNE_SUMMARY = Path("reports/finetune/summary.json")
 EXPORT_REPORT = Path("reports/export/export.json")
 CANDIDATE_PREDICTIONS = Path("data/predictions/candidate.parquet")
+CANDIDATE_CASES = Path("data/predictions/behaviour.parquet")
 BASELINE_PREDICTIONS = Path("data/predictions/baseline.parquet")
 METRICS = Path("reports/evaluation/metrics.json")
 EVALUATION_PAGE = Path("reports/evaluation/report.html")
@@ -37,6 +38,7 @@ OUTPUTS = {  # path to the stage that writes it
     FINETUNE_SUMMARY: "finetune",
     EXPORT_REPORT: "export",
     CANDIDATE_PREDICTIONS: "evaluate",
+    CANDIDATE_CASES: "evaluate",
     BASELINE_PREDICTIONS: "evaluate",
     METRICS: "evaluate",
     EVALUATION_PAGE: "evaluate",
@@ -49,5 +51,6 @@ PINNED_ROWS = Path("data/pinned_rows.csv")  # a dependency of `evaluate`, which 
 ABLATION_TABLE = Path("reports/ablation.csv")
 CROSS_VALIDATION = Path("reports/cross_validation.json")
 COMPARISONS = Path("reports/comparison")  # pages of `bertline compare` and of the promotion; git ignores them
-SLICE_RULES = Path("slices.yaml")  # a dependency of `evaluate`
+SLICE_RULES = Path("slices.yaml")  # a dependency of `evaluate`, as the next
+BEHAVIOUR = Path("behaviour.yaml")
 SCRATCH = Path(".bertline")
