@@ -53,7 +53,10 @@ def answers_of(
         if cases is None:
             from bertline.models.classifier import Classifier  # as in `predict_test_rows`
 
-            model = Classifier(folder, threads=params.threads, batch_size=params.batch_size)
+            # As `one_by_one`, which torch need not, since it answers in float32.
+            model = Classifier(
+                folder, threads=params.threads, batch_size=1 if reading.exported else params.batch_size
+            )
             cases = replace(answer_cases(model, behaviour), space=reading.space)
     return Answers(predictions=predictions, cases=cases, reading=reading)
 
