@@ -1,4 +1,4 @@
-"""Render the HTML pages that stages write: each is one file that needs no network and no script.
+"""Render the HTML pages that stages write: each is one file and needs no network.
 
 A stage has a template `report.html.j2` beside its module, which extends `base.html.j2` here. Guarantees that
 every text of the data is escaped, and that a name which a template does not get is an error.
@@ -9,11 +9,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from bertline.reporting.marked_numbers import FILTERS
+
 
 def render_page(stage: Path, **context: Any) -> str:
     """Return the page of the template `report.html.j2` in the folder `stage`.
 
-    Filters: `count` writes thousands with commas; `cut(N)` shortens a text to N characters.
+    Filters: `count` writes thousands with commas; `cut(N)` shortens a text to N characters; those of
+    `marked_numbers` write a number so that it can be traced.
     """
     pages = Environment(
         loader=FileSystemLoader([stage, Path(__file__).parent]),
@@ -23,7 +26,7 @@ def render_page(stage: Path, **context: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    pages.filters |= {"count": "{:,}".format, "cut": cut}
+    pages.filters |= {"count": "{:,}".format, "cut": cut} | FILTERS
     return pages.get_template("report.html.j2").render(context)
 
 

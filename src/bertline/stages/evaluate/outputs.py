@@ -1,4 +1,4 @@
-"""The files of `evaluate`: numbers, tables, pictures and the page, and the lines that it prints."""
+"""The scores of `evaluate` as files: numbers, tables and the picture, and the lines that it prints."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -11,20 +11,17 @@ import pyarrow.csv
 from bertline.core.files import write_json
 from bertline.metrics.predictions import Predictions
 from bertline.metrics.summary import summarize, table
-from bertline.models.tfidf import joined
 from bertline.params.evaluate import Params
 from bertline.reporting.spreadsheet import safe_cell, safe_table
-from bertline.rows.io import inputs
 from bertline.rows.labels import LabelSpace
+from bertline.stages.evaluate.chart_numbers import confusion_matrix, reliability_bins, thinned
 from bertline.stages.evaluate.label_issues import LabelIssues
 from bertline.stages.evaluate.plots import draw
-from bertline.stages.evaluate.report import render
 from bertline.stages.evaluate.training_curves import read_curves, read_temperature
 
 
-def write_report(
+def write_numbers(
     params: Params,
-    rows: pa.Table,
     candidate: Predictions,
     baseline: Predictions,
     issues: LabelIssues,
@@ -33,7 +30,7 @@ def write_report(
     report: Path,
     refusals: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Write the numbers, the tables, evaluation.png and report.html to `report`.
+    """Write the scores, what the charts show, the tables and evaluation.png to `report`.
 
     `refusals`: what `out_of_scope.count_refusals` found.
     """
@@ -47,19 +44,22 @@ def write_report(
         seed=params.seed,
     )
     metrics |= {name: dict(numbers) for name, numbers in refusals.items()}
-    png = draw(candidate, baseline, metrics, curves)
-    page = render(metrics, candidate, joined(inputs(rows)), issues, png, curves)
     report.mkdir(parents=True, exist_ok=True)
     # In a file of their own: as DVC metrics, four columns a class would drown the headline numbers.
     parts = {name: metrics[name] for name in ("classes", "calibration")}
     headline = {key: value for key, value in metrics.items() if key not in parts}
-    for name, numbers in ({"metrics": headline} | parts).items():
+    charts = {
+        "reliability": reliability_bins({"candidate": candidate, "baseline": baseline}),
+        "confusion_matrix": confusion_matrix(candidate),
+        "training": thinned(curves),
+    }
+    listed = {"found": issues.found, "rows": issues.rows, "listed": issues.worst.num_rows}
+    for name, numbers in ({"metrics": headline, "label_issues": listed} | parts | charts).items():
         write_json(report / f"{name}.json", numbers)
     _write_confusion(candidate, report / "confusion.csv")
     doubtful = safe_table(_readable(issues.worst, candidate.space))
     pyarrow.csv.write_csv(doubtful, report / "label_issues.csv")
-    (report / "evaluation.png").write_bytes(png)
-    (report / "report.html").write_text(page, encoding="utf-8")
+    (report / "evaluation.png").write_bytes(draw(candidate, baseline, metrics, curves))
     print(table(metrics))
     if out_of_scope := refusals.get("out_of_scope"):
         print(f"{out_of_scope['rows']:,} more test rows are out of scope, so these numbers do not count them")

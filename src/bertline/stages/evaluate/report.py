@@ -1,25 +1,29 @@
-"""The evaluation as one HTML page that needs no network, no script and no other file.
+"""The evaluation as one HTML page that needs no network and no other file.
 
-Guarantees: the same numbers render the same bytes; every text of the data is escaped. Long texts are cut.
+It shows what stands in the JSON documents of reports/evaluation, and texts of mistakes and doubtful labels.
+A part whose document is absent is left out. Long texts are cut, and so is the list after `MISTAKES` mistakes.
+Guarantees:
+
+- The same documents render the same bytes.
+- Every text of the data is escaped, and the page's policy lets only its own two scripts run.
+- Without scripts all numbers are there, as tables.
 """
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from bertline.metrics.calibration import BINS
-from bertline.metrics.predictions import Predictions
 from bertline.metrics.summary import few_rows
-from bertline.reporting.environment import cut, render_page
-from bertline.stages.evaluate.label_issues import LabelIssues
-from bertline.stages.evaluate.plots import drawn
-from bertline.stages.evaluate.training_curves import Curves
+from bertline.reporting.environment import render_page
+from bertline.reporting.interactive import script_json, scripts
+from bertline.rows.labels import LabelSpace
+from bertline.stages.evaluate.charts import draw_charts
 
-MISTAKES = 20
+MISTAKES = 1000
 ISSUES = 30
 CHARACTERS = 280
 MODELS = {
@@ -27,92 +31,56 @@ MODELS = {
     "candidate_before_calibration": "Candidate before its calibration",
     "baseline": "TF-IDF baseline",
 }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A row whose predicted class is not the expected one, or, as joined labels, whose classes are not."""
-
-    text: str
-    expected: str
-    predicted: str
-    probability: float  # how sure the model was; multi-label: of the wrong decision it was surest of
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The rows whose text has `low` to `high` characters."""
-
-    low: int
-    high: int
-    rows: int
-    accuracy: float
+PARTS = {
+    "scores": "Scores",
+    "classes": "Classes",
+    "confusion_matrix": "Confusion",
+    "calibration": "Calibration",
+    "slices": "Slices",
+    "weak_slices": "Weak slices",
+    "behaviour": "Behavioural tests",
+    "pinned": "Regression rows",
+    "mistakes": "Mistakes",
+    "label_issues": "Labels that look wrong",
+    "data_checks": "Data checks",
+    "refusals": "Refusals",
+    "cost": "Cost",
+    "training": "Training",
+}
+"""The parts of the page in their order: the name of each document, and the heading."""
 
 
 def render(
-    metrics: dict[str, Any],
-    candidate: Predictions,
-    texts: Sequence[str],
-    issues: LabelIssues,
-    png: bytes,
-    curves: Curves,
+    documents: Mapping[str, Any], space: LabelSpace, mistakes: pa.Table, issues: pa.Table, png: bytes
 ) -> str:
-    """Return the page; `texts` [N] belong to the rows of `candidate`, `metrics` is what `summarize` found."""
-    names = zip(metrics["classes"], drawn(metrics["classes"]), strict=True)
-    numbers = {label: number for label, number in names if number != label}
+    """Return the page.
+
+    Args:
+        documents: the JSON files of reports/evaluation, by name without ending.
+        space: the classes, and how the labels of a row are written.
+        mistakes: text, label, prediction, probability and source of wrongly answered rows, in their order.
+        issues: `LabelIssues.worst`.
+        png: the picture that stands in for the charts where scripts are off.
+    """
+    classes = documents["classes"]
+    refusals = {name: documents["metrics"].get(name) for name in ("abstention", "out_of_scope")}
+    documents = {**documents, "refusals": refusals if any(refusals.values()) else None}
+    documents["scores"] = documents.get("scores") or {}
     return render_page(
         Path(__file__).parent,
-        labels=candidate.space.split,
-        metrics=metrics,
-        few_rows=few_rows(metrics),
-        multi_label=candidate.multi_label,
-        numbers=numbers,
-        classes=sorted(
-            metrics["classes"].items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"], item[0])
-        ),
-        calibration=[
-            (title, metrics["calibration"][name])
-            for name, title in MODELS.items()
-            if name in metrics["calibration"]
-        ],
+        documents=documents,
+        parts={name: title for name, title in PARTS.items() if documents.get(name) is not None},
+        labels=space.split,
+        places={label: place for place, label in enumerate(space.classes)},
+        multi_label=space.multi_label,
+        few_rows=few_rows(documents["metrics"] | {"classes": classes}),
+        classes=sorted(classes.items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"], item[0])),
+        models=[(name, title) for name, title in MODELS.items() if name in documents["calibration"]],
         bins=BINS,
+        charts={name: (label, script_json(spec)) for name, (label, spec) in draw_charts(documents).items()},
+        scripts=scripts(),
         picture=base64.b64encode(png).decode("ascii"),
-        mistakes=most_confident_mistakes(candidate, texts),
-        wrong=int((~candidate.right).sum()),
-        slices=slices_by_length(candidate, texts),
-        issues=issues,
-        found=sum(issues.found.values()),
-        doubtful=issues.worst.slice(0, ISSUES).to_pylist(),
-        curves=curves,
+        mistakes=mistakes.slice(0, MISTAKES).to_pylist(),
+        doubtful=issues.slice(0, ISSUES).to_pylist(),
         characters=CHARACTERS,
     )
-
-
-def most_confident_mistakes(
-    predictions: Predictions, texts: Sequence[str], limit: int = MISTAKES
-) -> list[Mistake]:
-    """Return the mistakes with the highest probability: where the model, or the label, is most wrong."""
-    confidence = predictions.probabilities.max(axis=1)
-    if predictions.multi_label:  # of a wrong decision; a right one differs less from what was expected
-        confidence = np.abs(predictions.probabilities - predictions.expected).max(axis=1)
-    wrong = np.flatnonzero(~predictions.right)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
-    expected, predicted = (
-        predictions.space.decode(targets[worst]) for targets in (predictions.expected, predictions.predicted)
-    )
-    return [
-        Mistake(cut(texts[i], CHARACTERS), actual, answer, float(confidence[i]))
-        for i, actual, answer in zip(worst, expected, predicted, strict=True)
-    ]
-
-
-def slices_by_length(predictions: Predictions, texts: Sequence[str]) -> list[Slice]:
-    """Return up to four slices of the rows by the quartiles of their texts' lengths in characters."""
-    lengths = np.array([len(text) for text in texts])
-    right = predictions.right
-    quartile = np.searchsorted(np.quantile(lengths, [0.25, 0.5, 0.75]), lengths, side="left")
-    return [
-        Slice(int(lengths[part].min()), int(lengths[part].max()), int(part.sum()), float(right[part].mean()))
-        for part in (quartile == i for i in range(4))
-        if part.any()
-    ]

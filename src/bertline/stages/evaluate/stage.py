@@ -23,7 +23,8 @@ from bertline.stages.evaluate.data_checks import write_data_checks
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
-from bertline.stages.evaluate.outputs import write_report
+from bertline.stages.evaluate.outputs import write_numbers
+from bertline.stages.evaluate.pages import write_pages
 from bertline.stages.evaluate.pinned_rows import write_pinned_score
 from bertline.stages.evaluate.pins import read_pinned_rows
 from bertline.stages.evaluate.slices import write_slices
@@ -52,9 +53,8 @@ def evaluate(
     unseen = read_predictions(out_of_fold / "train.parquet")
     learnt = in_scope(read_rows(train))
     issues = list_label_issues({"test": (scored.candidate, scored.rows), "train": (unseen, learnt)})
-    write_report(
+    write_numbers(
         params,
-        scored.rows,
         scored.candidate,
         scored.baseline,
         issues,
@@ -74,6 +74,7 @@ def evaluate(
     write_data_checks(
         params, scored.rows, scored.candidate, scored.outputs, scored.classifier, learnt, report
     )
+    write_pages(scored.candidate, issues, report)  # last: it shows what the others wrote
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

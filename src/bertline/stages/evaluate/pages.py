@@ -1,0 +1,40 @@
+"""What a person reads of the evaluation: conclusions.json, report.html and report.md.
+
+Guarantees that a number on a page stands in a JSON document beside it: the pages are made of these files, and
+of the texts in mistakes.parquet and of the doubtful labels.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from bertline.core.files import write_json
+from bertline.metrics.predictions import Predictions
+from bertline.stages.evaluate import mistakes
+from bertline.stages.evaluate.conclusions import conclude
+from bertline.stages.evaluate.label_issues import LabelIssues
+from bertline.stages.evaluate.report import MISTAKES, render
+from bertline.stages.evaluate.report_markdown import render_markdown
+
+
+def write_pages(candidate: Predictions, issues: LabelIssues, report: Path) -> None:
+    """Write the pages from what the other parts wrote into the folder `report`; print the conclusions."""
+    wrong = int((~candidate.right).sum())
+    write_json(report / "mistakes.json", {"wrong": wrong, "shown": min(wrong, MISTAKES)})
+    documents = read_documents(report)
+    documents["conclusions"] = conclude(documents)
+    write_json(report / "conclusions.json", documents["conclusions"])
+    worst = pq.read_table(report / mistakes.FILE)
+    png = (report / "evaluation.png").read_bytes()
+    page = render(documents, candidate.space, worst, issues.worst, png)
+    (report / "report.html").write_text(page, encoding="utf-8")
+    (report / "report.md").write_text(render_markdown(documents), encoding="utf-8")
+    for name in ("good", "weak", "do"):
+        print(f"{name:5}{documents['conclusions'][name]}")
+
+
+def read_documents(report: Path) -> dict[str, Any]:
+    """Return the JSON documents of the folder by name; of the conclusions only what this run will write."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(report.glob("*.json"))}
