@@ -39,7 +39,7 @@ def test_a_long_text_ends_in_an_ellipsis() -> None:
 
 
 def test_every_page_of_a_stage_has_the_common_look() -> None:
-    pages = sorted(PROJECT.glob("src/bertline/stages/*/report.html.j2"))
+    pages = sorted(PROJECT.glob("src/bertline/stages/**/report.html.j2"))
     assert len(pages) == 3
     for page in pages:
         text = page.read_text()

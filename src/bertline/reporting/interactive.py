@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Scripts:
     policy: str
 
 
+@cache
 def scripts() -> Scripts:
     """Return Vega-Embed (with Vega and Vega-Lite, about 0.9 MB) and our `page.js`."""
     from vl_convert import javascript_bundle  # here: it starts a JavaScript engine

@@ -1,5 +1,6 @@
 import warnings
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -9,6 +10,28 @@ from bertline.metrics.predictions import Predictions
 from bertline.metrics.summary import summarize
 from bertline.stages.evaluate.plots import _confusion, _labels, _reliability, _scores, _validation, draw
 from bertline.stages.evaluate.training_curves import Curves
+
+CURVES = Curves(
+    steps=np.arange(1, 21),
+    loss=np.linspace(1.5, 0.2, 20),
+    epochs=[
+        {
+            "epoch": 1,
+            "train_loss": 0.9,
+            "validation_loss": 0.6,
+            "validation_accuracy": 0.8,
+            "validation_macro_f1": 0.7,
+        },
+        {
+            "epoch": 2,
+            "train_loss": 0.3,
+            "validation_loss": 0.4,
+            "validation_accuracy": 0.9,
+            "validation_macro_f1": 0.8,
+        },
+    ],
+    summary={"best_epoch": 2, "epochs": 2, "steps": 20},
+)
 
 
 @pytest.fixture
@@ -79,3 +102,69 @@ def test_names_of_any_script_are_drawn_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw(predictions, predictions, metrics, _epochs(1))
+
+
+def _predictions(classes: tuple[str, ...], seed: int, rows: int = 80) -> Predictions:
+    expected = np.random.default_rng(0).integers(len(classes), size=rows)
+    probabilities = np.random.default_rng(seed).dirichlet(np.ones(len(classes)), size=rows)
+    return Predictions(
+        ids=[str(i) for i in range(rows)],
+        classes=classes,
+        expected=expected,
+        probabilities=probabilities.astype(np.float32),
+    )
+
+
+def _label_sets(classes: tuple[str, ...], seed: int, rows: int = 80) -> Predictions:
+    """Return rows with any number of labels, the first with none; the last label does not occur."""
+    random = np.random.default_rng(0)
+    expected = (random.random((rows, len(classes))) < 0.3).astype(np.uint8)
+    expected[:, -1] = expected[0] = 0
+    probabilities = np.random.default_rng(seed).beta(1 + 2 * expected, 3 - 2 * expected)
+    ids = [str(i) for i in range(rows)]
+    return Predictions(
+        ids=ids, classes=classes, expected=expected, probabilities=probabilities.astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("ham", "spam"),
+        ("$x^{$", "_{", "a rather long label, cut"),
+        tuple(f"intent {i:02}" for i in range(30)),
+    ],
+)
+def test_the_picture_is_1600_by_1000_and_the_same_bytes_every_time(classes: tuple[str, ...]):
+    candidate, baseline = _predictions(tuple(sorted(classes)), 1), _predictions(tuple(sorted(classes)), 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    first, second = (draw(candidate, baseline, metrics, CURVES) for _ in range(2))
+    assert first == second
+    assert first[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(first[16:20]), int.from_bytes(first[20:24])) == (1600, 1000)
+    assert b"tEXt" not in first  # neither software nor date
+
+
+def test_the_picture_does_not_follow_the_settings_of_the_user(monkeypatch: pytest.MonkeyPatch):
+    candidate, baseline = _predictions(("a", "b"), 1), _predictions(("a", "b"), 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    plain = draw(candidate, baseline, metrics, CURVES)
+    monkeypatch.setitem(mpl.rcParams, "axes.linewidth", 9.0)
+    assert draw(candidate, baseline, metrics, CURVES) == plain
+
+
+@pytest.mark.parametrize("labels", [2, 6, 60])
+def test_the_multi_label_picture_is_1600_by_1000_and_the_same_bytes_every_time(labels: int):
+    classes = tuple(f"{i:02} $x^{{$ with a name that is rather long" for i in range(labels))
+    candidate, baseline = _label_sets(classes, 1), _label_sets(classes, 2)
+    metrics = summarize(candidate, baseline, resamples=100, confidence=0.95, seed=1)
+    first, second = (draw(candidate, baseline, metrics, CURVES) for _ in range(2))
+    assert first == second
+    assert (int.from_bytes(first[16:20]), int.from_bytes(first[20:24])) == (1600, 1000)
+
+
+def test_rows_that_all_have_no_label_can_be_drawn():
+    predictions = _label_sets(("a", "b"), 1)
+    predictions.expected[:] = 0
+    metrics = summarize(predictions, predictions, resamples=100, confidence=0.95, seed=1)
+    assert draw(predictions, predictions, metrics, CURVES)[:8] == b"\x89PNG\r\n\x1a\n"

@@ -14,9 +14,9 @@ from bertline.metrics.summary import summarize, table
 from bertline.params.evaluate import Params
 from bertline.reporting.spreadsheet import safe_cell, safe_table
 from bertline.rows.labels import LabelSpace
-from bertline.stages.evaluate.chart_numbers import confusion_matrix, reliability_bins, thinned
 from bertline.stages.evaluate.label_issues import LabelIssues
 from bertline.stages.evaluate.plots import draw
+from bertline.stages.evaluate.report.chart_numbers import confusion_matrix, reliability_bins, thinned
 from bertline.stages.evaluate.training_curves import read_curves, read_temperature
 
 

@@ -24,9 +24,9 @@ from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
 from bertline.stages.evaluate.outputs import write_numbers
-from bertline.stages.evaluate.pages import write_pages
 from bertline.stages.evaluate.pinned_rows import write_pinned_score
 from bertline.stages.evaluate.pins import read_pinned_rows
+from bertline.stages.evaluate.report.write import write_pages
 from bertline.stages.evaluate.slices import write_slices
 
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from bertline.core.files import write_json
 from bertline.metrics.predictions import Predictions
 from bertline.stages.evaluate import mistakes
-from bertline.stages.evaluate.conclusions import conclude
 from bertline.stages.evaluate.label_issues import LabelIssues
-from bertline.stages.evaluate.report import MISTAKES, render
-from bertline.stages.evaluate.report_markdown import render_markdown
+from bertline.stages.evaluate.report.conclusions import conclude
+from bertline.stages.evaluate.report.markdown import render_markdown
+from bertline.stages.evaluate.report.page import MISTAKES, render
 
 
 def write_pages(candidate: Predictions, issues: LabelIssues, report: Path) -> None:

@@ -21,7 +21,7 @@ from bertline.metrics.summary import few_rows
 from bertline.reporting.environment import render_page
 from bertline.reporting.interactive import script_json, scripts
 from bertline.rows.labels import LabelSpace
-from bertline.stages.evaluate.charts import draw_charts
+from bertline.stages.evaluate.report.charts import draw_charts
 
 MISTAKES = 1000
 ISSUES = 30

@@ -104,16 +104,16 @@ def _forest(rows: Sequence[Spec], name: str, overall: float | None = None) -> Sp
     title = name.replace("_", " ")
     low, high = f"{name}_low", f"{name}_high"
     tips = [_tip("name"), _tip("rows", ","), *(_tip(each, ".1%") for each in (name, low, high))]
-    interval = {
+    interval: Spec = {
         "mark": _mark("rule", color=ACCENT, opacity=0.4, strokeWidth=6, strokeCap="round"),
         "encoding": {"x": _share(low, title), "x2": {"field": high}, "tooltip": tips},
         "params": [_zoom(["x"])],
     }
-    point = {
+    point: Spec = {
         "mark": _mark("point", filled=True, size=80, color=ACCENT, opacity=1),
         "encoding": {"x": _share(name, title), "tooltip": tips},
     }
-    all_rows = {
+    all_rows: Spec = {
         "data": {"values": [{"all": overall}]},
         "mark": _mark("rule", color=WARN, strokeDash=[4, 4]),
         "encoding": {"x": _share("all", title), "y": None, "tooltip": [_tip("all", ".1%", "all rows")]},
