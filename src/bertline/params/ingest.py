@@ -21,6 +21,7 @@ class Params:
     label_map: dict[str, str]
     timestamp_column: str | None
     batch_column: str | None
+    keep_columns: list[str]
     encoding: str | None
 
     def __post_init__(self) -> None:
@@ -34,6 +35,8 @@ class Params:
             _require_columns("pair_column", self.pair_column)
         for field in ("label_column", "timestamp_column", "batch_column"):
             require(field, getattr(self, field), getattr(self, field) != "", "the name of a column")
+        distinct = all(self.keep_columns) and len(set(self.keep_columns)) == len(self.keep_columns)
+        require("keep_columns", self.keep_columns, distinct, "a list of different names of columns")
         texts = columns(self.text_column) + columns(self.pair_column)
         require("label_column", self.label_column, self.label_column not in texts, "a column that is no text")
         require("label_separator", self.label_separator, self.label_separator != "", 'null, or e.g. ";"')

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 EXTRA = "extra"
+EXTRA_TYPE = pa.map_(pa.string(), pa.string())
 
 
 def extra_names(rows: pa.Table) -> list[str]:

@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from bertline.rows.extra import EXTRA_TYPE
+
 SOURCE_SCHEMA = pa.schema(
     {
         "text": pa.string(),
@@ -11,6 +13,7 @@ SOURCE_SCHEMA = pa.schema(
         "batch": pa.string(),  # the delivery that brought the row: a column of the file, or the file's name
         "timestamp": pa.timestamp("us", "UTC"),
         "side": pa.string(),  # "validation" or "test" where the source's own split says so, else null
+        "extra": EXTRA_TYPE,  # values of ingest.keep_columns by name; null: none
         "fault": pa.string(),  # why the record could not be read as it should; text then holds it raw
     }
 )
@@ -31,10 +34,11 @@ def make_rows(
     batch: object = "",
     timestamp: object = None,
     side: object = None,
+    extra: object = None,
     fault: object = None,
 ) -> pa.Table:
     """Return a table of `SOURCE_SCHEMA` from sequences or Arrow arrays [rows]; a single value is repeated."""
-    columns = [text, text_pair, label, source, batch, timestamp, side, fault]
+    columns = [text, text_pair, label, source, batch, timestamp, side, extra, fault]
     rows = len(text)  # type: ignore[arg-type]
 
     def column(values: object, kind: pa.DataType) -> object:

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from bertline.params.ingest import Params, columns
+from bertline.rows.extra import EXTRA_TYPE
 from bertline.rows.schema import make_rows
 from bertline.stages.ingest.label_column import LabelColumn, Unreadable
 from bertline.stages.ingest.records import Broken, Records
 from bertline.stages.ingest.timestamps import ALLOWED, parse_times
-from bertline.stages.ingest.values import as_text, batch_name, strings
+from bertline.stages.ingest.values import as_text, batch_name, clean, strings
 
 SHOWN = 80  # characters of a value in a message
 
@@ -57,9 +58,23 @@ def to_rows(
         batch=batches,
         timestamp=stamps,
         side=side,
+        extra=_keep_columns(values, params.keep_columns, len(texts)),
         fault=strings(fault_texts),
     )
     return rows, [broken[at] for at in sorted(broken)]
+
+
+def _keep_columns(values: Mapping[str, Sequence[object]], names: Sequence[str], rows: int) -> pa.Array | None:
+    """Return for each row the values of the columns `names` that are not blank, as a map; null for none."""
+    kept: list[dict[str, str]] = [{} for _ in range(rows)]
+    for name in names:
+        column = values.get(name, ())
+        if isinstance(column, pa.Array):  # the time stamps of a Parquet file
+            column = column.cast(pa.string()).to_pylist()
+        for row, value in zip(kept, column, strict=False):
+            if (text := as_text(value)) and text.strip():
+                row[name] = clean(text)
+    return pa.array([[*row.items()] or None for row in kept], EXTRA_TYPE) if names else None
 
 
 def _join_columns(parts: list[Sequence[object]]) -> list[str | None]:

@@ -1,7 +1,7 @@
 """Records of Parquet files.
 
 A column may hold strings, numbers or booleans. A label column may also hold lists of them, and the columns of
-time stamps and batches may hold time stamps and dates.
+time stamps and batches, and kept ones, may hold time stamps and dates.
 """
 
 import json
@@ -18,10 +18,19 @@ import pyarrow.parquet as pq
 from bertline.rows.labels import LabelSpace
 from bertline.rows.schema import SOURCE_SCHEMA
 from bertline.stages.ingest.label_column import NEEDS_SEPARATOR
-from bertline.stages.ingest.records import RECORDS_AT_ONCE, Broken, ColumnSpec, Records, check_columns
+from bertline.stages.ingest.records import (
+    OPTIONAL,
+    RECORDS_AT_ONCE,
+    Broken,
+    ColumnSpec,
+    Records,
+    check_columns,
+)
 
 BOUNDS = (datetime.min, datetime.max)
 SECONDS = pa.timestamp("s", "UTC")
+MOMENTS = ("timestamp_column", "batch_column", OPTIONAL)
+"""The keys of columns that may hold time stamps and dates."""
 
 
 def read_parquet(path: Path, wanted: ColumnSpec, space: LabelSpace) -> Iterator[Records]:
@@ -39,6 +48,7 @@ def read_parquet(path: Path, wanted: ColumnSpec, space: LabelSpace) -> Iterator[
             if not file.metadata.num_rows:
                 return
             check_columns(file.schema_arrow.names, wanted)
+            wanted = {name: key for name, key in wanted.items() if name in file.schema_arrow.names}
             for name, key in wanted.items():
                 _check_type(file.schema_arrow.field(name).type, name, key, space)
             for batch in file.iter_batches(RECORDS_AT_ONCE, columns=list(wanted)):
@@ -56,10 +66,10 @@ def _check_type(kind: pa.DataType, name: str, key: str, space: LabelSpace) -> No
             raise ValueError(f"column {name!r} {NEEDS_SEPARATOR}")
         return
     moment = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-    if _is_scalar(kind) or (moment and key in ("timestamp_column", "batch_column")):
+    if _is_scalar(kind) or (moment and key in MOMENTS):
         return
     allowed = "strings, numbers or booleans"
-    if key in ("timestamp_column", "batch_column"):
+    if key in MOMENTS:
         allowed = "time stamps, dates, strings or numbers"
     raise ValueError(f"column {name!r} (ingest.{key}) holds {kind}; allowed: {allowed}")
 

@@ -14,6 +14,9 @@ RECORDS_AT_ONCE = 8192  # held as Python objects: texts may be long
 ColumnSpec = dict[str, str]
 """The columns to read, and for each the key of ingest that asks for it: {"body": "text_column", ...}."""
 
+OPTIONAL = "keep_columns"
+"""The key of columns that a file may lack: older deliveries do not have what is kept since today."""
+
 
 class Broken(NamedTuple):
     """A record that cannot be read as it should."""
@@ -30,7 +33,10 @@ class Repaired(list[str]):
 
 @dataclass(frozen=True)
 class Records:
-    """At most `RECORDS_AT_ONCE` records: their values [rows] by column; nulls where a record is broken."""
+    """At most `RECORDS_AT_ONCE` records: their values [rows] by column; nulls where a record is broken.
+
+    A column of the key `OPTIONAL` is not among them where the file lacks it.
+    """
 
     columns: Mapping[str, Sequence[object]]
     broken: dict[int, Broken]  # by position
@@ -49,8 +55,8 @@ def collect(items: Iterator[Sequence[object] | Broken], fields: dict[str, int]) 
 
 
 def check_columns(names: Sequence[str], wanted: ColumnSpec) -> None:
-    """Raise a ValueError that lists `names` unless each wanted column is there exactly once."""
+    """Raise a ValueError that lists `names` unless each wanted column is there once; `OPTIONAL` may lack."""
     for column, key in wanted.items():
-        if names.count(column) != 1:
+        if names.count(column) != 1 and not (key == OPTIONAL and column not in names):
             fault = "no column" if column not in names else "more than one column"
             raise ValueError(f"{fault} {column!r} (ingest.{key}); the file has: {', '.join(names)}")

@@ -21,6 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from bertline.params.ingest import Params, columns
+from bertline.rows.extra import extra_names
 from bertline.rows.incoming import COMPRESSIONS, kind_of
 from bertline.rows.io import one_line
 from bertline.rows.labels import LabelSpace
@@ -32,7 +33,7 @@ from bertline.stages.ingest.file_report import FileReport
 from bertline.stages.ingest.jsonl import read_jsonl
 from bertline.stages.ingest.label_column import LabelColumn
 from bertline.stages.ingest.parquet import read_parquet
-from bertline.stages.ingest.records import RECORDS_AT_ONCE, ColumnSpec, Records
+from bertline.stages.ingest.records import OPTIONAL, RECORDS_AT_ONCE, ColumnSpec, Records
 from bertline.stages.ingest.samples import read_sample
 from bertline.stages.ingest.source_files import delivery_name, find_files
 from bertline.stages.ingest.values import clean
@@ -57,12 +58,14 @@ class SourceReader:
         self.files: list[FileReport] = []
         self.labels = LabelColumn(params)
         self._parts = parts
+        self._kept: set[str] = set()
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Yield tables of `rows.SOURCE_SCHEMA`.
 
         Raises:
-            ValueError: a file is unusable as a whole, or all files of a source are without rows.
+            ValueError: a file is unusable as a whole, all files of a source are without rows, or no row has a
+                value of a column to keep.
         """
         for side, key in (("test", "test_source"), ("validation", "validation_source"), (None, "source")):
             first = len(self.files)
@@ -72,6 +75,11 @@ class SourceReader:
                 raise ValueError(_no_rows(key, getattr(self.params, key), self.files[first:]))
         if self.params.source.startswith("sample:"):
             yield from self._read_sample(self.params.source)
+        if missing := [name for name in self.params.keep_columns if name not in self._kept]:
+            raise ValueError(
+                f"no row has a value of the column {missing[0]!r} (ingest.keep_columns); correct its name,"
+                " or remove it"
+            )
 
     def _read_sample(self, source: str) -> Iterator[pa.Table]:
         texts, labels, encoding = read_sample(source)
@@ -125,6 +133,7 @@ class SourceReader:
         report.rows += len(rows)
         report.add_faults(broken)
         report.repaired_quotes += records.repaired
+        self._kept.update(extra_names(rows))
         return rows
 
 
@@ -172,6 +181,7 @@ def _wanted(params: Params) -> ColumnSpec:
         "label_column": columns(params.label_column),
         "timestamp_column": columns(params.timestamp_column),
         "batch_column": columns(params.batch_column),
+        OPTIONAL: params.keep_columns,
     }
     wanted: ColumnSpec = {}
     for key, names in keys.items():
@@ -188,4 +198,5 @@ def _of_samples(params: Params) -> Params:
         label_column="label",
         timestamp_column=None,
         batch_column=None,
+        keep_columns=[],
     )

@@ -83,10 +83,12 @@ class Layout:
 def make_layout(
     dialect: Dialect, names: list[str], wanted: ColumnSpec, *, row_names: bool = False, trailing: bool = False
 ) -> Layout:
-    """Return the layout of the records under a header with `names`, which has all `wanted` columns."""
+    """Return the layout of the records under a header with `names`, which may lack optional columns."""
     fields = [""] * row_names + names + [""] * trailing
     places: dict[str, list[int]] = {}
     for name, key in wanted.items():
+        if fold_name(name) not in fields:
+            continue
         places.setdefault(key, []).append(fields.index(fold_name(name)))
     texts = places["text_column"]
     return Layout(

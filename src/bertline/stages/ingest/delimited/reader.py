@@ -40,7 +40,7 @@ Item = Sequence[str | None] | Broken
 def read_delimited(lines: Iterator[str], recognised: Recognised, wanted: ColumnSpec) -> Iterator[Records]:
     """Read the lines after the header of a file whose dialect was recognised."""
     layout = recognised.layout
-    fields = {name: layout.names.index(fold_name(name)) for name in wanted}
+    fields = {name: layout.names.index(fold_name(name)) for name in wanted if fold_name(name) in layout.names}
     return collect(_read_items(lines, recognised), fields)
 
 
