@@ -97,6 +97,12 @@ def test_a_pair_keeps_its_second_text() -> None:
     assert all(second == "It was Anna" for _, second in behaviour.texts())
 
 
+def test_a_change_that_both_texts_of_a_pair_would_need_is_skipped() -> None:
+    table = rows(["Who saw Anna in 1984?"], ["Anna was seen in 1984"])
+    skipped = build_cases(table, BehaviourFile(), seed=1).skipped
+    assert {"names", "numbers"} <= {name for name, reason in skipped.items() if "both texts" in reason}
+
+
 def test_several_labels_fail_when_the_set_changes() -> None:
     space = LabelSpace(("HUM", "LOC"), multi_label=True)
     only_typos = BehaviourFile(frozenset(GENERIC[1:]))

@@ -77,9 +77,13 @@ def build_cases(rows: pa.Table, file: BehaviourFile, seed: int) -> Behaviour:
     texts, ids = rows["text"].to_pylist(), rows["id"].to_pylist()
     columns: dict[str, list[object]] = {name: [] for name in CASES.names}
     skipped = {}
+    pairs = rows["text_pair"].null_count < len(rows)
     for test in tests:
-        found = [*_cases(test, texts, ids, seed)]
-        if not found:
+        unfit = pairs and isinstance(test, Perturbation) and not test.fits_pairs
+        found = [] if unfit else [*_cases(test, texts, ids, seed)]
+        if unfit:
+            skipped[test.name] = "both texts of a pair would have to change alike"
+        elif not found:
             skipped[test.name] = _why_none(test, texts)
         for case in found:
             for name, value in zip(CASES.names, (test.name, *case), strict=True):

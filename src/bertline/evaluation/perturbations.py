@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bertline.evaluation.word_lists import CITIES, CONTRACTIONS, FIRST_NAMES, SIGNATURES
+from bertline.evaluation.word_lists import CITIES, CONTRACTIONS, FEMALE_NAMES, MALE_NAMES, SIGNATURES
 from bertline.rows.scripts import main_script
 
 LATIN = frozenset({"Latin"})
@@ -22,8 +22,9 @@ ALPHABETS = frozenset({"Latin", "Cyrillic", "Greek", "Armenian", "Georgian"})
 """Scripts in which a word is still read with two letters swapped or one repeated."""
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_DIGITS = re.compile(r"\d+", re.ASCII)
-_NAME = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*\b")
+_NUMBER = re.compile(r"(?<!\w)[0-9]+(?!\w)")
+_DAY, _YEAR = re.compile(r"[12][0-9]|3[01]"), re.compile(r"1[0-9]{3}|20[0-9]{2}")
+_NAME = re.compile(rf"\b(?:{'|'.join((*FEMALE_NAMES, *MALE_NAMES, *CITIES))})\b")
 _END = re.compile("[.!?\u3002\uff01\uff1f]+\\s*$")  # the last three end a sentence in Chinese
 _LETTER = re.compile(r"[^\W\d_]")
 _CONTRACTED = {short: long for long, short in CONTRACTIONS}
@@ -33,17 +34,22 @@ _ACCENTS = {"a": "á", "e": "é", "i": "í", "o": "ó", "u": "ú"}
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A change that should not change the class, for texts in one of `scripts`; None: in all."""
+    """A change that should not change the class, for texts in one of `scripts`; None: in all.
+
+    `fits_pairs`: whether a sentence pair still says the same where only its first text is changed.
+    """
 
     name: str
     description: str
     change: Callable[[str, Random], str]
     scripts: frozenset[str] | None = None
+    fits_pairs: bool = True
 
     def apply(self, text: str, seed: int) -> str:
-        """Return the changed text, or `text` itself where nothing can be changed."""
+        """Return the changed text, or `text` itself where nothing can be changed, or nothing would remain."""
         digest = hashlib.sha256(f"{seed}:{self.name}:{text}".encode()).digest()
-        return self.change(text, Random(int.from_bytes(digest)))  # noqa: S311  not for secrets
+        changed = self.change(text, Random(int.from_bytes(digest)))  # noqa: S311  not for secrets
+        return changed if changed.strip() else text
 
     def fits(self, text: str) -> bool:
         """Return whether the change makes sense in the script of `text`."""
@@ -83,42 +89,61 @@ def _widen_spaces(text: str, random: Random) -> str:
 
 
 def _change_contractions(text: str, _random: Random) -> str:
-    """Write contractions out; where there are none, contract what can be."""
+    """Write contractions out; where there are none, contract what can be.
+
+    At the end of a clause nothing is contracted: "that's what it is".
+    """
     expanded = _replace_phrases(text, _CONTRACTED)
-    return _replace_phrases(text, _EXPANDED) if expanded == text else expanded
+    return _replace_phrases(text, _EXPANDED, r"(?=\s+\w)") if expanded == text else expanded
 
 
-def _replace_phrases(text: str, phrases: dict[str, str]) -> str:
+def _replace_phrases(text: str, phrases: dict[str, str], before: str = "") -> str:
     def other(match: re.Match[str]) -> str:
         phrase = phrases[match[0].lower().replace("\u2019", "'")]
         return phrase[0].upper() + phrase[1:] if match[0][0].isupper() else phrase
 
     names = sorted(phrases, key=len, reverse=True)
     pattern = "|".join(re.escape(name).replace("'", "['\u2019]") for name in names)
-    return re.sub(rf"\b(?:{pattern})\b", other, text, flags=re.IGNORECASE)
+    return re.sub(rf"\b(?:{pattern})\b{before}", other, text, flags=re.IGNORECASE)
 
 
 def _change_numbers(text: str, random: Random) -> str:
-    """Replace each number by another one of as many digits."""
+    """Replace each number by another one of as many digits; what may be a day or a year stays one.
+
+    0 and 1 stay, since the noun behind them may: "1 day". So do digits of a word: "B2B".
+    """
 
     def other(match: re.Match[str]) -> str:
-        first = "123456789" if match[0][0] != "0" else "0123456789"
+        digits = match[0]
+        if digits in ("0", "1"):
+            return digits
         while True:
-            number = random.choice(first) + "".join(random.choices("0123456789", k=len(match[0]) - 1))
-            if number != match[0]:
+            number = _other_number(digits, random)
+            if number != digits:
                 return number
 
-    return _DIGITS.sub(other, text)
+    return _NUMBER.sub(other, text)
+
+
+def _other_number(digits: str, random: Random) -> str:
+    if _DAY.fullmatch(digits):
+        return str(random.randrange(10, 29))
+    century = digits[:2] if _YEAR.fullmatch(digits) else ""
+    rest = "".join(random.choices("0123456789", k=len(digits) - len(century)))
+    return century + rest if century or digits[0] == "0" else random.choice("23456789") + rest[1:]
 
 
 def _change_names(text: str, random: Random) -> str:
-    """Replace each first name and each city of the lists by another one."""
+    """Replace each first name and each city of the lists by another one, the same one throughout a text."""
+    found: dict[str, str] = {}
 
     def other(match: re.Match[str]) -> str:
-        for names in (FIRST_NAMES, CITIES):
-            if match[0] in names:
-                return random.choice([name for name in names if name != match[0]])
-        return match[0]
+        name = match[0]
+        if name not in found:
+            names = next(names for names in (FEMALE_NAMES, MALE_NAMES, CITIES) if name in names)
+            free = [each for each in names if each not in text and each not in found.values()]
+            found[name] = random.choice(free or [name])
+        return found[name]
 
     return _NAME.sub(other, text)
 
@@ -148,8 +173,8 @@ def _thank(text: str, _random: Random) -> str:
     return f"{text} Thanks."
 
 
-def _smile(text: str, random: Random) -> str:
-    return f"{text} {random.choice('🙂👍🎉')}" if _LETTER.search(text) else text
+def _add_emoji(text: str, random: Random) -> str:
+    return f"{text} {random.choice('📌📎💬📅🔎')}" if _LETTER.search(text) else text
 
 
 PERTURBATIONS = (
@@ -159,9 +184,9 @@ PERTURBATIONS = (
     Perturbation("punctuation", "the last mark is dropped, or a full stop is added", _toggle_punctuation),
     Perturbation("white space", "there are more spaces", _widen_spaces),
     Perturbation("contractions", "contractions are written out, or made", _change_contractions, LATIN),
-    Perturbation("numbers", "each number is another one of as many digits", _change_numbers),
-    Perturbation("names", "first names and cities are others", _change_names, LATIN),
-    Perturbation("emoji", "an emoji is at the end", _smile),
+    Perturbation("numbers", "numbers are others of as many digits", _change_numbers, fits_pairs=False),
+    Perturbation("names", "first names and cities are others", _change_names, LATIN, fits_pairs=False),
+    Perturbation("emoji", "an emoji without a mood is at the end", _add_emoji),
     Perturbation("accents", "accents are dropped, or one is added", _change_accents, LATIN),
     Perturbation("repeated letters", "a letter stands three times", _repeat_letter, ALPHABETS),
     Perturbation("signature", "an English greeting with a name is at the end", _sign, LATIN),

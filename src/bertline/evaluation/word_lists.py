@@ -1,11 +1,17 @@
 """Words that the generic behavioural tests exchange. Each list is in the order in which it is drawn from."""
 
-FIRST_NAMES = (
-    *("Aisha", "Andrea", "Anna", "Carlos", "Chen", "Daniel", "David", "Elena", "Emma", "Fatima", "George"),
-    *("Hannah", "Ivan", "James", "John", "Jose", "Julia", "Kenji", "Laura", "Lena", "Luis", "Maria", "Mary"),
-    *("Mei", "Michael", "Mohammed", "Nina", "Olga", "Omar", "Paul", "Peter", "Priya", "Robert", "Sarah"),
-    *("Sofia", "Susan", "Thomas", "William", "Yuki", "Zoe"),
+FEMALE_NAMES = (
+    *("Aisha", "Anna", "Barbara", "Elena", "Elizabeth", "Emma", "Fatima", "Hannah", "Helen", "Jane", "Julia"),
+    *("Karen", "Kate", "Laura", "Lena", "Linda", "Margaret", "Maria", "Mary", "Mei", "Nina", "Olga", "Priya"),
+    *("Sarah", "Sofia", "Susan", "Yuki", "Zoe"),
 )
+MALE_NAMES = (
+    *("Ahmed", "Carlos", "Charles", "Daniel", "David", "Edward", "George", "Henry", "Ivan", "James", "John"),
+    *("Joseph", "Kenji", "Luis", "Martin", "Michael", "Mohammed", "Omar", "Paul", "Peter", "Ravi"),
+    *("Richard", "Robert", "Thomas", "William"),
+)
+"""Apart, because "her" and "his" in the rest of a text stay."""
+
 CITIES = (
     *("Amsterdam", "Athens", "Bangkok", "Barcelona", "Berlin", "Bogota", "Boston", "Cairo", "Chicago"),
     *("Dublin", "Hamburg", "Istanbul", "Jakarta", "Lagos", "Lima", "Lisbon", "London", "Los Angeles"),
