@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertline.evaluation.behaviour import NO_ROW, CaseAnswers, answer_cases, build_cases, failed_cases
-from bertline.evaluation.behaviour_file import BehaviourFile, read_behaviour
+from bertline.evaluation.behaviour_file import BehaviourFile, UserTest, read_behaviour
 from bertline.evaluation.behaviour_summary import summarize_behaviour
 from bertline.evaluation.perturbations import PERTURBATIONS
 from bertline.rows.labels import LabelSpace
@@ -57,9 +57,9 @@ def test_a_model_that_reads_capitals_fails_when_they_change() -> None:
     assert upper["failure_rate"] == 0.5
     assert upper["failure_rate_low"] < 0.5 < upper["failure_rate_high"]
     assert punctuation["failures"] == 0
-    example = upper["examples"][0]
+    [example] = [each for each in upper["examples"] if each["before"] == "Who is Anna?"]
     assert (example["prediction_before"], example["prediction_after"]) == ("HUM", "LOC")
-    assert (example["before"], example["after"]) == ("Who is Anna?", "WHO IS ANNA?")
+    assert example["after"] == "WHO IS ANNA?"
 
 
 def test_unchanged_texts_are_no_cases_and_no_text_is_asked_twice() -> None:
@@ -111,6 +111,34 @@ def test_several_labels_fail_when_the_set_changes() -> None:
     before = np.array([[0.9, 0.9], [0.9, 0.1]], np.float32)
     after = np.array([[0.9, 0.1], [0.8, 0.2]], np.float32)
     assert failed_cases(behaviour, CaseAnswers(space, before, after)).tolist() == [True, False]
+
+
+def test_an_example_of_a_row_with_several_labels_shows_them_as_people_read_them() -> None:
+    space = LabelSpace(("HUM", "LOC"), multi_label=True)
+    behaviour = build_cases(rows(["Who is there"]), BehaviourFile(frozenset(GENERIC[1:])), seed=1)
+    answers = CaseAnswers(space, np.array([[0.9, 0.9]], np.float32), np.array([[0.2, 0.1]], np.float32))
+    [example] = find(summarize_behaviour(behaviour, answers, 0.95), "typos")["examples"]
+    assert (example["prediction_before"], example["prediction_after"]) == ("HUM; LOC", "")
+
+
+def test_an_example_of_a_long_text_quotes_what_is_around_the_change() -> None:
+    long = "who knows it " * 300
+    document = summary(
+        BehaviourFile(tests=(UserTest(name="a", kind="invariance", append="Who"),)), rows([long])
+    )
+    [example] = find(document, "a")["examples"]
+    assert example["after"] == f"…{long[-60:]}Who"
+    assert example["before"] == f"…{long[-60:]}"
+
+
+def test_the_most_probable_failures_are_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertline.evaluation.behaviour_summary.EXAMPLES", 2)
+    table = rows(["Who is there", "Who was there", "Who will be there"])
+    behaviour = build_cases(table, BehaviourFile(frozenset(GENERIC[1:])), seed=1)
+    after = np.array([[0.3, 0.7], [0.1, 0.9], [0.2, 0.8]], np.float32)
+    answers = CaseAnswers(SPACE, np.array([[0.9, 0.1]] * 3, np.float32), after)
+    examples = find(summarize_behaviour(behaviour, answers, 0.95), "typos")["examples"]
+    assert [each["before"] for each in examples] == ["Who was there", "Who will be there"]
 
 
 def test_a_minimum_functionality_test_fills_its_slots(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The behavioural tests in numbers: failure rates with intervals, and examples. What behaviour.json holds."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,13 @@ from bertline.evaluation.behaviour import NO_ROW, Behaviour, CaseAnswers, failed
 from bertline.evaluation.behaviour_file import UserTest
 from bertline.evaluation.perturbations import Perturbation
 from bertline.metrics.intervals import share_interval
+from bertline.models.abstention import answer_probability
 
 EXAMPLES = 5
+CHARACTERS = 280
+"""Of a text that is quoted; of a longer one those around the first change."""
+
+_LEAD = 60  # of them stand before the change
 
 
 def summarize_behaviour(behaviour: Behaviour, answers: CaseAnswers, confidence: float) -> dict[str, Any]:
@@ -69,21 +73,41 @@ def _rate(failed: npt.NDArray[np.bool_], confidence: float) -> dict[str, float |
 
 def _examples(
     behaviour: Behaviour, answers: CaseAnswers, failures: npt.NDArray[np.int64]
-) -> Sequence[dict[str, str | None]]:
-    """Return the most probable of the `failures`, which are places of cases."""
-    order = np.argsort(-answers.cases_MC[failures].max(axis=1), kind="stable")[:EXAMPLES]
-    texts = behaviour.rows["text"]
-    examples: list[dict[str, str | None]] = []
-    for case in failures[order]:
-        row = behaviour.cases["row"][case].as_py()
-        before, answer = (None, None) if row == NO_ROW else (texts[row].as_py(), answers.row_labels[row])
-        examples.append(
-            {
-                "id": behaviour.cases["id"][case].as_py(),
-                "before": before,
-                "after": behaviour.cases["text"][case].as_py(),
-                "prediction_before": answer,
-                "prediction_after": answers.case_labels[case],
-            }
-        )
-    return examples
+) -> list[dict[str, str | None]]:
+    """Return the most probable of the `failures`, which are places of cases; of equal ones by id."""
+    sure = answer_probability(answers.cases_MC[failures], multi_label=answers.space.multi_label)
+    ids = behaviour.cases["id"].take(failures).to_pylist()
+    order = sorted(range(len(failures)), key=lambda place: (-sure[place], ids[place]))[:EXAMPLES]
+    return [_example(behaviour, answers, int(failures[place])) for place in order]
+
+
+def _example(behaviour: Behaviour, answers: CaseAnswers, place: int) -> dict[str, str | None]:
+    case = behaviour.cases.slice(place, 1).to_pylist()[0]
+    row, after, answer = case["row"], case["text"], answers.space.shown(answers.case_labels[place])
+    if row == NO_ROW:
+        texts: list[str | None] = [None, _quote(after, 0)]
+    else:
+        before = behaviour.rows["text"][row].as_py()
+        start = _first_quoted(before, after)
+        texts = [_quote(text, start) for text in (before, after)]
+    return {
+        "id": case["id"],
+        "before": texts[0],
+        "after": texts[1],
+        "prediction_before": None if row == NO_ROW else answers.space.shown(answers.row_labels[row]),
+        "prediction_after": answer,
+    }
+
+
+def _first_quoted(before: str, after: str) -> int:
+    if max(len(before), len(after)) <= CHARACTERS:
+        return 0
+    both = enumerate(zip(before, after, strict=False))
+    change = next((place for place, (one, other) in both if one != other), min(len(before), len(after)))
+    return max(0, change - _LEAD)
+
+
+def _quote(text: str, start: int) -> str:
+    """Return `CHARACTERS` of `text` from `start` on, with an ellipsis for what is left out."""
+    end = start + CHARACTERS
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
