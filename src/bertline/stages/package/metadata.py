@@ -14,8 +14,10 @@ NAME = "text-classifier"
 METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
     "macro_f1": ("f1", "Macro-F1"),
+    "micro_f1": ("f1", "Micro-F1"),
     "balanced_accuracy": ("balanced_accuracy", "Balanced accuracy"),
     "mcc": ("matthews_correlation", "Matthews correlation"),
+    "macro_roc_auc": ("roc_auc", "Macro ROC-AUC"),
     "log_loss": ("log_loss", "Log-loss"),
     "brier": ("brier_score", "Brier score"),
 }
