@@ -1,8 +1,9 @@
 """Reading and writing tables of rows as Parquet files.
 
 Guarantees that a table read or written here has exactly the columns and types of its schema, and that the
-bytes of a file depend on its rows alone, not on the chunks they came in. Does not guarantee that the
-values make sense: that is what `validate` judges.
+bytes of a file depend on its rows alone, not on the chunks they came in. A file from before rows had the
+column `extra` is read as one in which nothing was kept. Does not guarantee that the values make sense: that
+is what `validate` judges.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bertline.rows.extra import EXTRA
 from bertline.rows.labels import SINGLE_LABEL, LabelSpace, in_scope
 from bertline.rows.schema import CHUNK, ROW_SCHEMA
 
@@ -30,9 +32,11 @@ def read_chunks(
         ValueError: the file is missing, is not Parquet, or its columns are not those of `schema`.
     """
     with _open(path) as file:
-        _check(file.schema_arrow, schema, path)
-        for batch in file.iter_batches(CHUNK, columns=columns):
-            yield pa.Table.from_batches([batch])
+        older = _lacks_extra(file.schema_arrow, schema, path)
+        read = [name for name in columns or [] if not (older and name == EXTRA)]
+        for batch in file.iter_batches(CHUNK, columns=None if columns is None else read):
+            rows = pa.Table.from_batches([batch])
+            yield _with_extra(rows, schema) if older and EXTRA in (columns or [EXTRA]) else rows
 
 
 def read_chunks_in_scope(path: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -54,8 +58,8 @@ def read_rows(path: Path, schema: pa.Schema = ROW_SCHEMA) -> pa.Table:
         ValueError: as in `read_chunks`.
     """
     with _open(path) as file:
-        _check(file.schema_arrow, schema, path)
-        return file.read()
+        older = _lacks_extra(file.schema_arrow, schema, path)
+        return _with_extra(file.read(), schema) if older else file.read()
 
 
 def read_label_space(path: Path) -> LabelSpace:
@@ -117,6 +121,18 @@ def _open(path: Path) -> pq.ParquetFile:
         raise ValueError(f"{path} is not here; `dvc repro` makes it") from None
     except (pa.ArrowException, IsADirectoryError) as error:
         raise ValueError(f"{path} is not a Parquet file: {one_line(error)}") from None
+
+
+def _lacks_extra(found: pa.Schema, schema: pa.Schema, path: Path) -> bool:
+    """Return whether a file was written before rows had the column `EXTRA`; check its other columns."""
+    older = EXTRA in schema.names and EXTRA not in found.names
+    _check(found, schema.remove(schema.get_field_index(EXTRA)) if older else schema, path)
+    return older
+
+
+def _with_extra(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    place = min(schema.get_field_index(EXTRA), rows.num_columns)
+    return rows.add_column(place, schema.field(EXTRA), pa.nulls(len(rows), schema.field(EXTRA).type))
 
 
 def _check(found: pa.Schema, expected: pa.Schema, path: Path) -> None:

@@ -8,6 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertline.rows.extra import extra_column, extra_names
+from bertline.rows.io import read_chunks, read_rows, write_rows
+from bertline.rows.schema import ROW_SCHEMA, make_rows
+from bertline.rows.text_key import add_ids
+from bertline.stages.ingest.stage import ingest
+from bertline.stages.split.near_duplicates import SET_ASIDE
+from bertline.stages.split.stage import split
 from tests.support.ingesting import read
 
 Incoming = Callable[[str, str], str]
@@ -72,3 +78,50 @@ def test_rows_without_kept_columns_have_none(incoming: Incoming) -> None:
     rows = read(incoming("a.csv", CSV))
     assert extra_names(rows) == []
     assert rows["extra"].null_count == 3
+
+
+def test_a_kept_number_counts_by_its_value_and_a_missing_one_is_none(incoming):
+    rows = read(
+        incoming("a.csv", "text,label,customer\na,x,47.0\nb,y,47\nc,y,nan\n"), keep_columns=["customer"]
+    )
+    assert extra_column(rows, "customer").to_pylist() == ["47", "47", None]
+
+
+def test_a_row_with_a_fault_keeps_its_values(incoming):
+    source = incoming("a.csv", "text,label,when,tier\na,x,never,gold\n")
+    rows = read(source, timestamp_column="when", keep_columns=["tier"])
+    assert rows["fault"][0].as_py() is not None
+    assert extra_column(rows, "tier").to_pylist() == ["gold"]
+
+
+def test_ids_do_not_depend_on_what_is_kept(incoming):
+    source = incoming("a.csv", CSV)
+    assert add_ids(read(source)).drop(["extra"]) == add_ids(read(source, keep_columns=["tier"])).drop(
+        ["extra"]
+    )
+
+
+def test_the_first_of_equal_rows_keeps_its_values_through_ingest_and_split(set_params):
+    texts = [f"{chr(97 + number % 26)}{chr(97 + number // 26)} text" for number in range(300)]
+    lines = [f"{text},{'xy'[at % 2]},{at}\n" for at, text in enumerate(texts)]
+    Path("data/incoming").mkdir(parents=True)
+    Path("data/incoming/a.csv").write_text("".join(["text,label,number\n", *lines, f"{texts[0]},x,last\n"]))
+    set_params("ingest", source="data/incoming/a.csv", keep_columns=["number"])
+    validated = Path("data/validated/rows.parquet")
+    ingest(rows=validated, report=Path("reports/ingest.json"))
+    split(rows=validated, out=Path("data/splits"), report=Path("reports/split"))
+    found = {}
+    for name in ("train", "validation", "test", "set_aside"):
+        schema = SET_ASIDE if name == "set_aside" else ROW_SCHEMA
+        rows = read_rows(Path(f"data/splits/{name}.parquet"), schema)
+        found |= dict(zip(rows["text"].to_pylist(), extra_column(rows, "number").to_pylist(), strict=True))
+    assert found == {text: str(at) for at, text in enumerate(texts)}
+
+
+def test_a_file_of_rows_from_before_is_read_as_one_with_nothing_kept(tmp_path):
+    rows = add_ids(make_rows(["a", "b"], "x"))
+    old = ROW_SCHEMA.remove(ROW_SCHEMA.get_field_index("extra"))
+    write_rows(rows.drop(["extra"]), tmp_path / "rows.parquet", old)
+    assert read_rows(tmp_path / "rows.parquet") == rows
+    assert next(read_chunks(tmp_path / "rows.parquet", columns=["extra", "id"])).num_columns == 2
+    assert extra_names(read_rows(tmp_path / "rows.parquet")) == []

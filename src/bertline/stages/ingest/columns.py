@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from bertline.params.ingest import Params, columns
 from bertline.rows.extra import EXTRA_TYPE
+from bertline.rows.labels import class_name
 from bertline.rows.schema import make_rows
 from bertline.stages.ingest.label_column import LabelColumn, Unreadable
 from bertline.stages.ingest.records import Broken, Records
 from bertline.stages.ingest.timestamps import ALLOWED, parse_times
-from bertline.stages.ingest.values import as_text, batch_name, clean, strings
+from bertline.stages.ingest.values import MISSING, as_text, batch_name, clean, strings
 
 SHOWN = 80  # characters of a value in a message
 
@@ -72,7 +73,7 @@ def _keep_columns(values: Mapping[str, Sequence[object]], names: Sequence[str], 
         if isinstance(column, pa.Array):  # the time stamps of a Parquet file
             column = column.cast(pa.string()).to_pylist()
         for row, value in zip(kept, column, strict=False):
-            if (text := as_text(value)) and text.strip():
+            if (text := class_name(as_text(value) or "")) not in MISSING:  # 47.0 is 47, as in a label
                 row[name] = clean(text)
     return pa.array([[*row.items()] or None for row in kept], EXTRA_TYPE) if names else None
 
