@@ -56,8 +56,12 @@ def answers(expected: Targets, probabilities: Floats) -> tuple[Floats, npt.NDArr
 
 def bins_of(confidence: Floats, bins: int = BINS) -> npt.NDArray[np.int64]:
     """Return the bin of each answer [A], 0 to `bins` - 1: of equal mass, equal confidences together."""
-    below = np.searchsorted(np.sort(confidence), confidence, side="left")
-    return np.asarray(below * bins // max(1, len(confidence)), dtype=np.int64)
+    if not len(confidence):
+        return np.empty(0, dtype=np.int64)
+    needed = -(np.arange(1, bins) * -len(confidence) // bins)  # rounded up
+    # A confidence is in bin b or higher if at least so many lie below it.
+    edges = np.sort(confidence)[needed - 1]
+    return np.asarray(np.searchsorted(edges, confidence, side="left"), dtype=np.int64)
 
 
 def reliability(expected: Targets, probabilities: Floats, bins: int = BINS) -> Reliability:

@@ -1,7 +1,7 @@
-"""Accuracy, F1 and other scores of predicted classes, as plain NumPy: the only implementation in the project.
+"""Predicted classes, their accuracy and macro-F1, as plain NumPy: the only implementation in the project.
 
-Intervals, the evaluation and the validation during fine-tuning all call it; `huggingface.py` wraps it. It
-imports nothing of bertline, so that fine-tuning depends on this one file.
+Intervals, the evaluation and the validation during fine-tuning all call it; `count_scores.py` has the other
+scores. It imports nothing of bertline, so that fine-tuning depends on this one file.
 
 Legend: N rows, C classes. Targets are the class index of each row [N], or with several labels a row a matrix
 [N, C] with 1 where a row has a class. Counts may have leading axes, such as one for bootstrap resamples.
@@ -73,34 +73,3 @@ def macro_f1_of(counts: ClassCounts) -> Floats:
 def macro_f1(targets: Targets, predicted: Targets, n_classes: int) -> float:
     """Return the mean F1 of the classes that some row has; 0 if no row has any."""
     return float(macro_f1_of(count_by_class(targets, predicted, n_classes)))
-
-
-def micro_f1(targets: Targets, predicted: Targets, n_classes: int) -> float:
-    """Return the F1 over all rows and classes together; with one class a row it is the accuracy."""
-    counts = count_by_class(targets, predicted, n_classes)
-    return float(2 * counts.hits.sum() / max(int((counts.actual + counts.predicted).sum()), 1))
-
-
-def matthews_correlation(targets: Targets, predicted: Targets, n_classes: int) -> float:
-    """Return the correlation of class and prediction [N]: 1 is perfect, 0 is no better than class shares.
-
-    Source: Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient,
-    Computational Biology and Chemistry 28 (2004).
-    """
-    counts = count_by_class(targets, predicted, n_classes)
-    rows, correct = float(len(targets)), float(counts.hits.sum())
-    actual, claimed = counts.actual.astype(np.float64), counts.predicted.astype(np.float64)
-    covariance = correct * rows - actual @ claimed
-    variances = (rows**2 - actual @ actual) * (rows**2 - claimed @ claimed)
-    return float(covariance / np.sqrt(variances)) if variances > 0 else 0.0
-
-
-def scores_by_class(targets: Targets, predicted: Targets, n_classes: int) -> dict[str, list[float]]:
-    """Return precision, recall, F1 and number of rows (support) of each class; 0 where undefined."""
-    counts = count_by_class(targets, predicted, n_classes)
-    return {
-        "precision": (counts.hits / np.maximum(counts.predicted, 1)).tolist(),
-        "recall": (counts.hits / np.maximum(counts.actual, 1)).tolist(),
-        "f1": f1_by_class(counts).tolist(),
-        "support": counts.actual.tolist(),
-    }

@@ -1,100 +1,176 @@
-"""The scores of `classification.py` as Hugging Face `evaluate` modules, without network and cache files.
+"""The scores of this folder as Hugging Face `evaluate` modules, without network and cache files.
 
-`evaluate.load("accuracy")` downloads a script; these modules ship with the project. Everything that takes an
-`evaluate.Metric` takes them. As in the modules of `evaluate` itself, `config_name="multilabel"` takes rows of
-0s and 1s, one for each class, instead of class indices. Importing `evaluate` takes about ten seconds, so
-nothing else in the project does it.
+`evaluate.load("accuracy")` downloads a script; these modules ship with the project, as thin covers of the
+plain functions. Everything that takes an `evaluate.Metric` takes them. As in the modules of `evaluate`
+itself, `config_name="multilabel"` takes rows of 0s and 1s, one for each class, instead of class indices.
+Importing `evaluate` takes about ten seconds, so nothing else in the project does it.
 """
 
-import tempfile
-from typing import Any
+from typing import Any, Literal
 
 import evaluate
 import numpy as np
 from datasets import Features, Sequence, Value
 
-from bertline.metrics import classification
-from bertline.metrics.predictions import Predictions
+from bertline.metrics import calibration, count_scores, ranking
 
 
-class _ClassMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
-    """A metric of integer class predictions and references; the docstring of the subclass describes it."""
+class Module(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
+    """A score of integer references and predictions; the docstring of the subclass describes it."""
+
+    reads_probabilities = False
+
+    @property
+    def said(self) -> str:
+        """The name of the input that holds what a model said."""
+        return "prediction_scores" if self.reads_probabilities else "predictions"
 
     def _info(self) -> evaluate.MetricInfo:
         several = self.config_name == "multilabel"
         target = Sequence(Value("int64")) if several else Value("int64")
+        scores = self.reads_probabilities
         return evaluate.MetricInfo(
             description=self.__doc__,
             citation="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011.",
-            inputs_description="predictions and references: a class index per row, or the 0s and 1s of a row",
-            features=Features({"predictions": target, "references": target}),
-            format=None if several else "numpy",  # evaluate allows "numpy" for single values only
+            inputs_description=f"{self.said} and references: "
+            + ("probabilities [C] and " if scores else "")
+            + "a class index per row, or the 0s and 1s of a row",
+            features=Features(
+                {self.said: Sequence(Value("float64")) if scores else target, "references": target}
+            ),
+            format=None if several or scores else "numpy",  # evaluate allows "numpy" for single values only
         )
 
+    def compute(self, **rows: Any) -> Any:
+        """Return the score. NumPy arrays skip the Arrow file of `evaluate`: 50 s a million rows."""
+        if all(isinstance(rows.get(name), np.ndarray) for name in (self.said, "references")):
+            return self._compute(**rows)
+        return super().compute(**rows)
 
-class Accuracy(_ClassMetric):
+
+class _CountModule(Module):
+    """A score that is made of counts, by its name in `count_scores`; `average` is a part of some names."""
+
+    score: str
+
+    def _compute(self, predictions: Any, references: Any, average: str | None = None) -> dict[str, float]:
+        targets, predicted = np.asarray(references), np.asarray(predictions)
+        several = targets.ndim == 2
+        width = targets.shape[1] if several else int(max(targets.max(), predicted.max())) + 1
+        name = self.score if average is None else f"{average}_{self.score}"
+        scores = count_scores.SEVERAL if several else count_scores.SINGLE
+        return {self.score: float(scores[name](count_scores.totals(targets, predicted, width)))}
+
+
+class Accuracy(_CountModule):
     """Share of rows whose class is correct; multi-label: whose labels are all correct (subset accuracy)."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"accuracy": classification.accuracy(np.asarray(references), np.asarray(predictions))}
+    score = "accuracy"
 
 
-class MacroF1(_ClassMetric):
-    """Mean F1 of the classes that occur in the references; 0 where no row has a label."""
+class BalancedAccuracy(_CountModule):
+    """Mean recall of the classes that occur in the references."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"macro_f1": classification.macro_f1(*_arrays(predictions, references))}
-
-
-class MicroF1(_ClassMetric):
-    """F1 over all rows and labels together; where every row has a single label, it is the accuracy."""
-
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"micro_f1": classification.micro_f1(*_arrays(predictions, references))}
+    score = "balanced_accuracy"
 
 
-class MatthewsCorrelation(_ClassMetric):
+class Precision(_CountModule):
+    """Precision: `average` is macro (classes that occur in the references), weighted or micro."""
+
+    score = "precision"
+
+
+class Recall(_CountModule):
+    """Recall: `average` is macro (classes that occur in the references), weighted or micro."""
+
+    score = "recall"
+
+
+class F1(_CountModule):
+    """F1: `average` is macro (classes that occur in the references), weighted or micro."""
+
+    score = "f1"
+
+
+class MatthewsCorrelation(_CountModule):
     """Multi-class Matthews correlation coefficient: 1 is perfect, 0 is no better than the class shares."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"mcc": classification.matthews_correlation(*_arrays(predictions, references))}
+    score = "mcc"
 
 
-class PerClass(_ClassMetric):
+class CohenKappa(_CountModule):
+    """Cohen's kappa: the agreement of class and prediction beyond that of independent answers."""
+
+    score = "kappa"
+
+
+class HammingLoss(_CountModule):
+    """Multi-label: share of the decisions, label or not, that are wrong."""
+
+    score = "hamming_loss"
+
+
+class Jaccard(_CountModule):
+    """Multi-label: labels in both sets by labels in either; `average` is macro, micro or samples."""
+
+    score = "jaccard"
+
+    def _compute(self, predictions: Any, references: Any, average: str | None = None) -> dict[str, float]:
+        if average != "samples":
+            return super()._compute(predictions, references, average)
+        return {"jaccard": ranking.mean_jaccard(np.asarray(references), np.asarray(predictions))}
+
+
+class PerClass(Module):
     """Precision, recall, F1 and number of rows of each class 0 .. n_classes - 1; 0 where undefined."""
 
     def _compute(self, predictions: Any, references: Any, n_classes: int) -> dict[str, list[float]]:
-        return classification.scores_by_class(np.asarray(references), np.asarray(predictions), n_classes)
+        return count_scores.scores_by_class(np.asarray(references), np.asarray(predictions), n_classes)
 
 
-def _arrays(predictions: Any, references: Any) -> tuple[Any, Any, int]:
-    """Return targets, predictions and the number of classes."""
-    targets, predicted = np.asarray(references), np.asarray(predictions)
-    width = targets.shape[1] if targets.ndim == 2 else int(max(targets.max(), predicted.max())) + 1
-    return targets, predicted, width
+class _ProbabilityModule(Module):
+    """A score of probabilities."""
+
+    reads_probabilities = True
 
 
-def more_scores(predictions: Predictions) -> dict[str, float]:
-    """Return mcc, or with several labels a row micro_f1."""
-    metric = MicroF1 if predictions.multi_label else MatthewsCorrelation
-    return _compute(metric, predictions)
+class RocAuc(_ProbabilityModule):
+    """Area under the ROC curve: `average` is macro (one class against the rest) or, multi-label, micro."""
+
+    function = staticmethod(ranking.roc_auc)
+    score = "roc_auc"
+
+    def _compute(
+        self, prediction_scores: Any, references: Any, average: Literal["macro", "micro"] = "macro"
+    ) -> dict[str, float | None]:
+        over = ranking.one_vs_rest if average == "macro" else ranking.micro
+        return {self.score: over(self.function, np.asarray(references), np.asarray(prediction_scores))}
 
 
-def per_class(predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Return precision, recall, f1 and support by label, in the order of the classes."""
-    columns = _compute(PerClass, predictions, n_classes=len(predictions.classes))
-    return {
-        label: {name: column[i] for name, column in columns.items()}
-        for i, label in enumerate(predictions.classes)
-    }
+class AveragePrecision(RocAuc):
+    """Area under the precision-recall curve: `average` is macro (one class against the rest) or micro."""
+
+    function = staticmethod(ranking.average_precision)
+    score = "average_precision"
 
 
-def _compute(metric: type[_ClassMetric], predictions: Predictions, **options: Any) -> dict[str, Any]:
-    # Even with keep_in_memory the constructor makes its cache folder, by default under the user's home.
-    with tempfile.TemporaryDirectory() as scratch:
-        name = "multilabel" if predictions.multi_label else "default"
-        module = metric(config_name=name, keep_in_memory=True, cache_dir=scratch)
-        result: dict[str, Any] = module.compute(
-            predictions=predictions.predicted, references=predictions.expected, **options
-        )
-    return result
+class LogLoss(_ProbabilityModule):
+    """Mean negative log-likelihood in nats; multi-label: the mean over the labels of a row too."""
+
+    def _compute(self, prediction_scores: Any, references: Any) -> dict[str, float]:
+        return {"log_loss": calibration.log_loss(np.asarray(references), np.asarray(prediction_scores))}
+
+
+class Brier(_ProbabilityModule):
+    """Mean squared distance of probabilities and truth, over the classes of a row."""
+
+    def _compute(self, prediction_scores: Any, references: Any) -> dict[str, float]:
+        return {"brier": calibration.brier(np.asarray(references), np.asarray(prediction_scores))}
+
+
+class LabelRanking(_ProbabilityModule):
+    """Multi-label: label ranking average precision."""
+
+    def _compute(self, prediction_scores: Any, references: Any) -> dict[str, float]:
+        rows = np.asarray(references), np.asarray(prediction_scores)
+        return {"label_ranking": ranking.label_ranking_average_precision(*rows)}

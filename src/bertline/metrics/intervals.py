@@ -5,8 +5,8 @@
 - The bootstrap draws cells, not rows. Rows with the same target and prediction are interchangeable, so one
   resample of N rows is one multinomial draw of N over the distinct cells. This is exact, and its cost does
   not grow with N.
-- With several labels a row, a cell is the whole label set and the whole prediction, so there may be as many
-  cells as rows (1,000 resamples of 20,000 rows, nearly all different, by 60 labels: 1.3 s and 170 MB).
+- Where there are more than 20,000 distinct cells, as with several labels a row, blocks of rows are drawn
+  instead (`blocks.py`). So a million rows take seconds.
 
 The intervals are about other test rows from the same source. They say nothing about another training seed or
 about drift. With few rows of a class those of macro-F1 are too narrow: where the rarest class had three rows
@@ -22,7 +22,9 @@ from typing import Literal, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from bertline.metrics.classification import ClassCounts, Floats, Targets, correct_rows, macro_f1_of
+from bertline.metrics.blocks import BLOCKS, block_sums
+from bertline.metrics.classification import ClassCounts, Floats, Targets, correct_rows
+from bertline.metrics.count_scores import SEVERAL, SINGLE, Score, Totals
 
 Metric = Literal["accuracy", "macro_f1"]
 
@@ -63,7 +65,19 @@ def interval(
     """
     if metric == "accuracy":
         return share_interval(correct_rows(expected, predicted), settings["confidence"])
-    return _bootstrap((expected, predicted), n_classes, metric, **settings)
+    score: dict[str, Score] = {metric: _scores(expected)[metric]}
+    return _bootstrap((expected, predicted), n_classes, score, **settings)[metric]
+
+
+def count_intervals(
+    expected: Targets, predicted: Targets, n_classes: int, **settings: Unpack[Settings]
+) -> dict[str, Interval]:
+    """Return every score that is made of counts, all from the same resamples; those of `interval` are equal.
+
+    The names are those of `count_scores.SINGLE`, or with several labels a row `count_scores.SEVERAL`.
+    """
+    found = _bootstrap((expected, predicted), n_classes, _scores(expected), **settings)
+    return found | {"accuracy": share_interval(correct_rows(expected, predicted), settings["confidence"])}
 
 
 def share_interval(which: npt.NDArray[np.bool_], confidence: float) -> Interval:
@@ -93,59 +107,92 @@ def paired_difference(
     Source: Clopper & Pearson, Biometrika 26 (1934), for no event in N; its one-sided form is the rule of
     three of Hanley & Lippman-Hand, JAMA 249 (1983).
     """
-    found = _bootstrap((expected, predicted_a, predicted_b), n_classes, metric, **settings)
+    score: dict[str, Score] = {metric: _scores(expected)[metric]}
+    found = _bootstrap((expected, predicted_a, predicted_b), n_classes, score, **settings)[metric]
     unseen = 1 - ((1 - settings["confidence"]) / 2) ** (1 / len(expected))
     low, high = min(found.low, found.value - unseen), max(found.high, found.value + unseen)
     return Interval(found.value, max(low, -1.0), min(high, 1.0))
 
 
+def _scores(expected: Targets) -> dict[str, Score]:
+    return SEVERAL if expected.ndim == 2 else SINGLE
+
+
 def _bootstrap(
-    rows: tuple[Targets, ...],
-    n_classes: int,
-    metric: Metric,
-    **settings: Unpack[Settings],
-) -> Interval:
-    n_rows = len(rows[0])
-    assert n_rows > 0, "no rows to resample"
-    cells, counts = _distinct(rows, n_classes)
-    value = _statistic(counts[np.newaxis], cells, metric)
+    rows: tuple[Targets, ...], n_classes: int, scores: dict[str, Score], **settings: Unpack[Settings]
+) -> dict[str, Interval]:
+    """Return `scores` of the one prediction, or of the first minus the second, each with its interval.
+
+    `rows` is (expected, a) or (expected, a, b). One set of resamples serves all scores.
+    """
+    assert len(rows[0]) > 0, "no rows to resample"
+    units, counts = _units(rows, n_classes, settings["seed"])
+    draws = counts.sum()
+    value = _statistics(counts[np.newaxis], units, scores)
     resamples, confidence = settings["resamples"], settings["confidence"]
     draw = np.random.default_rng(settings["seed"])
     chunk = max(1, _NUMBERS_AT_ONCE // (len(counts) + 3 * n_classes))
-    statistics = np.empty(resamples)
+    found = np.empty((len(scores), resamples))
     for start in range(0, resamples, chunk):
-        drawn = draw.multinomial(n_rows, counts / n_rows, size=min(chunk, resamples - start))
-        statistics[start : start + chunk] = _statistic(drawn, cells, metric)
-    low, high = np.quantile(statistics, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(value[0]), float(low), float(high))
+        drawn = draw.multinomial(draws, counts / draws, size=min(chunk, resamples - start))
+        found[:, start : start + chunk] = _statistics(drawn, units, scores)
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+    return {
+        name: Interval(float(value[i, 0]), float(low[i]), float(high[i])) for i, name in enumerate(scores)
+    }
 
 
-def _distinct(rows: tuple[Targets, ...], n_classes: int) -> tuple[tuple[Floats, ...], Integers]:
-    """Return the K distinct cells, each of `rows` as 0s and 1s [K, C], and how many rows are in each [K]."""
-    if rows[0].ndim == 1:
-        shape = (n_classes,) * len(rows)
-        distinct, counts = np.unique(np.ravel_multi_index(rows, shape), return_counts=True)
-        return tuple(np.eye(n_classes)[cell] for cell in np.unravel_index(distinct, shape)), counts
-    bits = np.packbits(np.hstack(rows), axis=1)
-    _, first, counts = np.unique(bits, axis=0, return_index=True, return_counts=True)
-    return tuple(each[first].astype(np.float64) for each in rows), counts
+def _units(rows: tuple[Targets, ...], n_classes: int, seed: int) -> tuple[list[Floats], Integers]:
+    """Return what is drawn, and how often the rows hold each of the K units [K].
 
-
-def _statistic(counts: Integers, cells: tuple[Floats, ...], metric: Metric) -> Floats:
-    """Return the metric [R] of R resamples: of the one prediction, or of the first minus the second.
-
-    `counts` [R, K] says how often each resample holds each of the K distinct cells: `cells` is
-    (expected, a) or (expected, a, b), each [K, C].
+    By prediction the columns of each unit, [K, 3C + 2]: `_columns` and the number of rows. A unit is a
+    distinct cell, as one row, or the sum of a block of rows.
     """
-    expected, *predictions = cells
-    scores = [_score(counts, expected, predicted, metric) for predicted in predictions]
-    return scores[0] if len(scores) == 1 else scores[0] - scores[1]
+    expected, *predictions = rows
+    first, counts = _distinct(rows, n_classes)
+    if len(first) <= BLOCKS:
+        kept = expected[first]
+        return [block_sums(_columns(kept, each[first], n_classes), seed) for each in predictions], counts
+    sums = [block_sums(_columns(expected, each, n_classes), seed) for each in predictions]
+    return sums, np.ones(BLOCKS, dtype=np.int64)
 
 
-def _score(counts: Integers, expected: Floats, predicted: Floats, metric: Metric) -> Floats:
+def _distinct(rows: tuple[Targets, ...], n_classes: int) -> tuple[Integers, Integers]:
+    """Return the place of the first row of each distinct cell [K], and how many rows are in each [K]."""
+    if rows[0].ndim == 1:
+        cells = np.ravel_multi_index(rows, (n_classes,) * len(rows))
+        _, first, counts = np.unique(cells, return_index=True, return_counts=True)
+    elif len(rows[0]) > BLOCKS:  # to sort label sets takes longer than all else, and nearly all differ
+        first = counts = np.ones(len(rows[0]), dtype=np.int64)
+    else:
+        bits = np.packbits(np.hstack(rows), axis=1)
+        _, first, counts = np.unique(bits, axis=0, return_index=True, return_counts=True)
+    return first, counts
+
+
+def _columns(expected: Targets, predicted: Targets, n_classes: int) -> npt.NDArray[np.uint8]:
+    """Return [N, 3C + 1]: whether each class is hit, actual, predicted; whether the row is right."""
+    if expected.ndim == 1:
+        actual, said = (np.eye(n_classes, dtype=np.uint8)[each] for each in (expected, predicted))
+    else:
+        actual, said = expected.astype(np.uint8), predicted.astype(np.uint8)
+    return np.column_stack([actual & said, actual, said, correct_rows(expected, predicted)])
+
+
+def _statistics(counts: Integers, units: list[Floats], scores: dict[str, Score]) -> Floats:
+    """Return the scores [S, R] of R resamples: of the one prediction, or of the first minus the second.
+
+    `counts` [R, K] says how often each resample holds each of the K units.
+    """
     weights = counts.astype(np.float64)  # whole numbers: sums are exact in any order that BLAS takes
-    if metric == "accuracy":
-        right = (expected == predicted).all(axis=1)
-        return np.asarray(weights[:, right].sum(axis=1) / weights.sum(axis=1))
-    both = expected * predicted
-    return macro_f1_of(ClassCounts(weights @ both, weights @ expected, weights @ predicted))  # [R, C] each
+    found = []
+    for columns in units:
+        *by_class, right, rows = np.split(weights @ columns, _ends_of(columns), axis=1)
+        drawn = Totals(ClassCounts(*by_class), rows[:, 0], right[:, 0])
+        found.append(np.stack([score(drawn) for score in scores.values()]))
+    return found[0] if len(found) == 1 else found[0] - found[1]
+
+
+def _ends_of(columns: Floats) -> list[int]:
+    n_classes = (columns.shape[1] - 2) // 3
+    return [n_classes, 2 * n_classes, 3 * n_classes, 3 * n_classes + 1]

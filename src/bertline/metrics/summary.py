@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any, Unpack, get_args
 
 from bertline.metrics.calibration_intervals import calibration_numbers
-from bertline.metrics.huggingface import more_scores, per_class
-from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
+from bertline.metrics.intervals import Metric, Settings, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
 from bertline.metrics.rounding import rounded
+from bertline.metrics.scores import ends, model_scores, per_class
 from bertline.metrics.temperature import Temperature, undo
 
 FEW_ROWS = 5  # with fewer rows of a class, macro-F1 and its interval depend on the choice of these rows
@@ -22,8 +22,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Return metrics.json: both models with intervals, and their paired difference.
 
-    `classes`, the candidate by class, and `calibration` become files of their own. `temperature` is what the
-    candidate's logits have been divided by.
+    `scores`, all of both models, `classes`, the candidate by class, and `calibration` become files of their
+    own. `temperature` is what the candidate's logits have been divided by.
 
     Raises:
         ValueError: the two are not predictions of the same rows.
@@ -32,15 +32,16 @@ def summarize(
     assert candidate.classes == baseline.classes, "both were trained on the same rows"
     calibration = _calibration({"candidate": candidate, "baseline": baseline}, temperature, **settings)
 
-    def model(which: str, predictions: Predictions) -> dict[str, float]:
-        numbers: dict[str, float] = {}
-        for metric in get_args(Metric):
-            found = interval(
-                predictions.expected, predictions.predicted, len(predictions.classes), metric, **settings
-            )
-            numbers |= _with_ends(metric, found)
-        trust = {name: calibration[which][name] for name in HEADLINE}
-        return numbers | more_scores(predictions) | trust
+    scores = {
+        which: model_scores(each, **settings)
+        for which, each in (("candidate", candidate), ("baseline", baseline))
+    }
+    more = "micro_f1" if candidate.multi_label else "mcc"
+
+    def headline(which: str) -> dict[str, float]:
+        shown = [metric + end for metric in get_args(Metric) for end in ("", "_low", "_high")]
+        numbers = {name: scores[which][name] for name in [*shown, more]}
+        return numbers | {name: calibration[which][name] for name in HEADLINE}
 
     difference: dict[str, float] = {}
     for metric in get_args(Metric):
@@ -52,13 +53,14 @@ def summarize(
             metric,
             **settings,
         )
-        difference |= _with_ends(metric, found)
+        difference |= {metric: found.value} | ends(metric, found)
     document = {
         "rows": len(candidate.ids),
         "confidence": settings["confidence"],
-        "candidate": model("candidate", candidate),
-        "baseline": model("baseline", baseline),
+        "candidate": headline("candidate"),
+        "baseline": headline("baseline"),
         "difference": difference,
+        "scores": scores,
         "classes": per_class(candidate),
         "calibration": calibration,
     }
@@ -109,7 +111,3 @@ def few_rows(metrics: dict[str, Any]) -> str | None:
     which = f"{len(others)} other classes" if len(others) > 1 else "another class"
     more = f" and on fewer than {FEW_ROWS} of {which}" if others else ""
     return f"macro-F1 rests on {rows:g} test row{'s' if rows > 1 else ''} of {label}{more}"
-
-
-def _with_ends(metric: str, found: Interval) -> dict[str, float]:
-    return {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}

@@ -40,10 +40,3 @@ def refusals(
 def reasons(refused_N: np.ndarray) -> list[str | None]:
     """Return the reason of each text, None where it is answered."""
     return [REASONS[each] for each in refused_N]
-
-
-def auroc(inside_N: np.ndarray, outside_N: np.ndarray) -> float:
-    """Return how often a row of `outside_N` has a higher score than one of `inside_N`; ties count half."""
-    order = np.sort(inside_N)
-    below = np.searchsorted(order, outside_N, side="left") + np.searchsorted(order, outside_N, side="right")
-    return float(below.mean() / (2 * len(inside_N)))

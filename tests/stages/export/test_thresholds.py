@@ -1,9 +1,6 @@
 import numpy as np
-import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
-from bertline.models.abstention import auroc
 from bertline.stages.export.thresholds import max_out_of_scope, min_probability
 
 SETTINGS = {"target_precision": 0.9, "confidence": 0.95}
@@ -56,10 +53,3 @@ def test_without_rows_out_of_scope_the_asked_share_of_the_others_is_refused() ->
 def test_rows_out_of_scope_set_the_threshold_between_them_and_the_others() -> None:
     threshold = max_out_of_scope(np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0]), max_refused=0.5)
     assert 3 <= threshold < 5
-
-
-def test_the_area_under_the_curve_is_that_of_scikit_learn() -> None:
-    draw = np.random.default_rng(0)
-    inside_N, outside_N = draw.integers(0, 8, 300), draw.integers(3, 11, 200)
-    expected = roc_auc_score([0] * 300 + [1] * 200, [*inside_N, *outside_N])
-    assert auroc(inside_N, outside_N) == pytest.approx(expected)

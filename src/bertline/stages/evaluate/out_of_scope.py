@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.metrics.classification import predict_classes
+from bertline.metrics.ranking import roc_auc
 from bertline.metrics.rounding import rounded
-from bertline.models.abstention import auroc, reasons
+from bertline.models.abstention import reasons
 from bertline.models.classifier import Answers
 from bertline.rows.labels import LabelSpace
 
@@ -65,7 +66,7 @@ def count_refusals(
         found["out_of_scope"] = {
             "rows": rows,
             "refused": float((outside.refused > 0).mean()),
-            "auroc": auroc(inside.out_of_scope, outside.out_of_scope),
+            "auroc": roc_auc(outside.out_of_scope, inside.out_of_scope),
         }
     blocks: dict[str, dict[str, float]] = rounded(found)
     return blocks

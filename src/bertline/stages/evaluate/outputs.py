@@ -46,7 +46,7 @@ def write_numbers(
     metrics |= {name: dict(numbers) for name, numbers in refusals.items()}
     report.mkdir(parents=True, exist_ok=True)
     # In a file of their own: as DVC metrics, four columns a class would drown the headline numbers.
-    parts = {name: metrics[name] for name in ("classes", "calibration")}
+    parts = {name: metrics[name] for name in ("scores", "classes", "calibration")}
     headline = {key: value for key, value in metrics.items() if key not in parts}
     charts = {
         "reliability": reliability_bins({"candidate": candidate, "baseline": baseline}),

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from bertline.head.out_of_scope import Kind
 from bertline.metrics.classification import correct_rows, predict_classes
-from bertline.models.abstention import answer_probability, auroc, refusals
+from bertline.metrics.ranking import roc_auc
+from bertline.models.abstention import answer_probability, refusals
 from bertline.models.classifier import Classifier, Outputs
 from bertline.models.folder import Answering, Precision
 from bertline.params.export import Params
@@ -36,7 +37,7 @@ def set_thresholds(
         sure_N, right_N, target_precision=params.target_precision, confidence=params.confidence
     )
     scores = {kind: classifier.out_of_scope(served, kind) for kind in classifier.scores}
-    found = {kind: auroc(each[:inside], each[inside:]) for kind, each in scores.items() if rows.outside}
+    found = {kind: roc_auc(each[inside:], each[:inside]) for kind, each in scores.items() if rows.outside}
     kind = max(found, key=lambda kind: found[kind]) if found else classifier.scores[0]
     highest = max_out_of_scope(scores[kind][:inside], scores[kind][inside:], max_refused=params.max_refused)
     return (

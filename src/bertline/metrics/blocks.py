@@ -1,0 +1,30 @@
+"""Sums over blocks of rows, so that the cost of a bootstrap does not grow with the rows.
+
+Rows are dealt to `BLOCKS` blocks at random, and a resample draws blocks instead of rows. A block's sum has as
+many rows' variance as it has rows, so the resamples spread as those of rows do: in expectation the same, and
+with 20,000 blocks the width of an interval differs by some 1 %. `python -m benchmarks.scores` shows it.
+
+Source: Davison & Hinkley, Bootstrap Methods and their Application (1997), section 8.2 (block resampling).
+Legend: N rows, B blocks, K numbers of a row.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCKS = 20_000
+
+
+def block_sums(values_NK: npt.NDArray[Any], seed: int) -> npt.NDArray[np.float64]:
+    """Return the sums [B, K] of the rows of each block, and as the last column its number of rows.
+
+    Up to `BLOCKS` rows, each row is a block.
+    """
+    rows = len(values_NK)
+    if rows <= BLOCKS:
+        return np.column_stack([values_NK, np.ones(rows)])
+    order_N = np.random.default_rng(seed).permutation(rows)
+    starts_B = np.arange(BLOCKS) * rows // BLOCKS
+    sums_BK = np.add.reduceat(values_NK[order_N], starts_B, axis=0, dtype=np.float64)
+    return np.column_stack([sums_BK, np.diff(starts_B, append=rows)])
