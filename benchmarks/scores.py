@@ -85,8 +85,9 @@ def compare_blocks() -> None:
     """Print the widths of intervals from rows, and from blocks of 1.5 and 15 rows."""
     rows = predictions(30_000, multi_label=True)
     for blocks in (30_000, 20_000, 2_000):
-        with patch("bertline.metrics.blocks.BLOCKS", blocks), patch(
-            "bertline.metrics.intervals.BLOCKS", blocks
+        with (
+            patch("bertline.metrics.blocks.BLOCKS", blocks),
+            patch("bertline.metrics.intervals.BLOCKS", blocks),
         ):
             found = count_intervals(rows.expected, rows.predicted, CLASSES, **SETTINGS)
         widths = (f"{name} {found[name].high - found[name].low:.5f}" for name in ("macro_f1", "micro_f1"))
