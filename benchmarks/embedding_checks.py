@@ -3,7 +3,8 @@
 States are drawn around the centres of six classes, as those of a fine-tuned encoder lie. Cases:
 
 - order: rows in random order, and rows whose centres drift over time;
-- under-performing groups: errors anywhere, and one class of 17 % of the rows that is answered 10 points worse.
+- under-performing groups: errors anywhere, and one class, 17 % of the rows, that is answered 10 points
+  worse.
 
 Prints in how many of the seeds each check finds something.
 """

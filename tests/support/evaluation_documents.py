@@ -124,7 +124,10 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
                 | {"examples": [example | {"score": 0.123, "note": "far"}]},
                 {"name": "order", "found": 0, "explanation": "", "skipped": "too few rows", "examples": []},
             ],
-            "shortcuts": [],
+            "shortcuts": [
+                {"property": "has the word 'zx'", "label": "ham", "rows": 31}
+                | {"train": 0.953, "test": 0.412, "predicted": 0.871}
+            ],
         },
         "cost": {
             "parameters": 22713216,

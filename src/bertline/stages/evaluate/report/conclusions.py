@@ -158,8 +158,8 @@ def _shortcut(documents: Documents) -> Finding | None:
         return None
     first = found[0]
     return Finding(
-        f"A shortcut: rows with {cut(first['property'], 80)} are {cut(first['label'], 60)} in "
-        f"{_percent(first['train'])} of training rows, but in {_percent(first['test'])} of test rows.",
+        f"A shortcut ({cut(first['property'], 80)}): {_percent(first['train'])} of such training rows are "
+        f"{cut(first['label'], 60)}, but {_percent(first['test'])} of such test rows.",
         "Add training rows in which the two do not go together.",
     )
 
