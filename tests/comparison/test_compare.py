@@ -139,13 +139,21 @@ def test_a_model_folder_has_no_history_and_says_so(champion: Path) -> None:
     assert found["fixed"]["rows"] == 30
 
 
-def test_cautions_name_what_is_not_fair(own_champion: Path) -> None:
-    path = own_champion / "params.yaml"
-    path.write_text(re.sub(r"(?m)^  test: \S+", "  test: 0.21", path.read_text()))
+def test_cautions_name_what_is_not_fair(champion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cautions = "\n".join(document()["cautions"])
-    assert "The champion v1.0.0 was trained on another split" in cautions
+    assert "another split" not in cautions
     assert "1 more test rows are out of scope" in cautions
     assert "no ONNX file" in cautions
+    monkeypatch.setattr(sides.Side, "params", lambda side: {"split": side.name})
+    assert "The champion v1.0.0 was trained on another split" in "\n".join(document()["cautions"])
+
+
+def test_a_candidate_of_an_unfinished_run_is_refused(own_champion: Path) -> None:
+    lock = own_champion / "dvc.lock"
+    made = re.findall(r"models/candidate\n +hash: md5\n +md5: (\S+)", lock.read_text())[0]
+    lock.write_text(lock.read_text().replace(made, "0" * 32 + ".dir", 1))
+    assert "did not come to its end" in bertline(status=1)
+    assert "run: dvc repro" in bertline(status=1)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +189,7 @@ def test_rows_are_compared_where_dvcs_cache_has_them(
     monkeypatch.setattr(fairness, "_LEARNT_FROM", [Path("data/validated/rows.parquet")])
     found = document("few", "champion")
     assert found["changes"]["data"]["reason"].endswith("lacks those of the champion v1.0.0.")
+    monkeypatch.setattr(sides, "_not_run", lambda stages: [])  # the stages after it have not run
     monkeypatch.setattr(sides.Side, "model", None)  # the toy's model does not depend on these rows
     found = document("few", "candidate")
     data = found["changes"]["data"]

@@ -12,10 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from bertline.core.params_loading import PARAMS_FILE
 from bertline.core.yaml_text import parse_yaml
 from bertline.project.git import git
 from bertline.project.layout import CANDIDATE, SCRATCH
-from bertline.project.lock_file import LOCK_FILE
+from bertline.project.lock_file import LOCK_FILE, recorded_stages
 from bertline.registry.registry import Registry, model_hashes
 from bertline.registry.versions import CHAMPION, Version
 
@@ -26,7 +27,7 @@ _RAN_NOTHING = "refs/exps/exec/"  # where DVC keeps what it works on
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two models; `commit` has its dvc.lock and params.yaml, or for the candidate the checkout."""
+    """One of the two models; `commit` has its dvc.lock, or for the candidate the checkout."""
 
     root: Path
     name: str  # as the user calls it
@@ -50,23 +51,19 @@ class Side:
         """The name at the beginning of a sentence."""
         return self.title[0].upper() + self.title[1:] if self.title.startswith("the ") else self.title
 
-    def text(self, path: str) -> str:
-        """Return the file `path` as it was when the model was made; empty if it is not known."""
-        if self.commit:
-            return git(self.root, "show", f"{self.commit}:{path}", check=False)
-        file = self.root / path
-        return file.read_text("utf-8") if self.kind == "candidate" and file.exists() else ""
-
     def stages(self) -> Mapping[str, Any]:
-        """Return the stages of its dvc.lock, by name; nobody may change them."""
-        lock = parse_yaml(self.text(LOCK_FILE))
+        """Return the stages of its dvc.lock, by name; nobody may change them. None are known of a folder."""
+        if self.kind == "candidate":
+            return recorded_stages(self.root)
+        text = git(self.root, "show", f"{self.commit}:{LOCK_FILE}", check=False) if self.commit else ""
+        lock = parse_yaml(text)
         stages: Mapping[str, Any] = lock["stages"] if isinstance(lock, dict) else {}
         return stages
 
     def params(self) -> Mapping[str, Any]:
-        """Return the sections of its params.yaml; nobody may change them."""
-        document = parse_yaml(self.text("params.yaml"))
-        return document if isinstance(document, dict) else {}
+        """Return the settings of its stages, by section, as dvc.lock has them: params.yaml may be edited."""
+        recorded = (stage.get("params", {}).get(PARAMS_FILE.name, {}) for stage in self.stages().values())
+        return {section: settings for each in recorded for section, settings in each.items()}
 
     def output(self, path: str) -> str | None:
         """Return DVC's hash of the output `path`, or of the folder that has it; None if it is not known."""
@@ -135,7 +132,12 @@ def find_side(registry: Registry, name: str) -> Side:
     if name == CANDIDATE_NAME or _is_candidate(root, name):
         if registry.candidate() is None:
             raise ValueError("there is no candidate yet; run: make run, or name two models")
-        return Side(root=root, name=CANDIDATE_NAME, kind="candidate")
+        side = Side(root=root, name=CANDIDATE_NAME, kind="candidate")
+        if stale := _not_run(side.stages()):
+            raise ValueError(
+                f"the last run did not come to its end (stale: {', '.join(stale)}); run: dvc repro"
+            )
+        return side
     if _VERSION.fullmatch(name):
         return of_version(registry, registry.find(name))
     if commits := _experiments(root, name):
@@ -166,6 +168,16 @@ def of_version(registry: Registry, version: Version) -> Side:
 
 def _is_candidate(root: Path, name: str) -> bool:
     return (root / name).resolve() == (root / CANDIDATE).resolve()
+
+
+def _not_run(stages: Mapping[str, Any]) -> list[str]:
+    """Return those of the stages that have not run since another stage made what they depend on."""
+    made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+    return [
+        name
+        for name, stage in stages.items()
+        if any(made.get(dep["path"], dep["md5"]) != dep["md5"] for dep in stage.get("deps", ()))
+    ]
 
 
 def _experiments(root: Path, name: str) -> list[str]:
