@@ -164,6 +164,8 @@ def compare(root: Path) -> promotion.PromotionDecision:
     """Compare the candidate with the baseline and the champion."""
     decision = promotion.compare_with_champion(root)
     run_logger().info("%s", decision.headline)
+    if decision.no_comparison:
+        run_logger().warning("no page compares it with the champion: %s", decision.no_comparison)
     return decision
 
 

@@ -1,12 +1,15 @@
 """The results of a retraining as Prefect artifacts, which the page of its run shows."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from bertline.comparison.conclusion import clearest, name_of, with_ends
 from bertline.project.layout import CANDIDATE, EVALUATION_PAGE, VALIDATION_PAGE
+from bertline.reporting.markdown import inline
 from flows.retraining.markdown import table
 from flows.retraining.summary import Data, Summary
 
@@ -51,8 +54,30 @@ def verdict_markdown(summary: Summary) -> str:
     """Return the verdict with its reasons, and where the report and the model are."""
     reasons = "\n".join(f"- {line}" for line in summary.reasons.splitlines())
     parts = [f"## {summary.verdict}", reasons, summary.shared, summary.note and f"Note: {summary.note}"]
+    if summary.comparison:
+        parts += [comparison_markdown(summary.comparison), f"Page: {_link(Path(summary.comparison['page']))}"]
     where = f"Report: {_link(EVALUATION_PAGE)}, model: `{CANDIDATE}`\n"
     return "\n\n".join([*filter(None, parts), where])
+
+
+def comparison_markdown(document: Mapping[str, Any]) -> str:
+    """Return what broke between the champion and the candidate, and what is worse, then better."""
+    parts = [f"### Compared with {document['a']['title']}", inline(" ".join(document["conclusion"]))]
+    parts += [f"- {inline(each)}" for each in document["cautions"]]
+    if found := clearest(document["differences"]):
+        columns = ("difference", "rows", document["a"]["name"], document["b"]["name"], "points", "verdict")
+        rows = [
+            (
+                inline(name_of(each)),
+                f"{each['rows']:,}",
+                *(f"{100 * each[model]:.1f}" for model in ("a", "b")),
+                with_ends(each),
+                each["verdict"],
+            )
+            for each in found
+        ]
+        parts.append(table(columns, rows))
+    return "\n\n".join(parts)
 
 
 def _observed(expectation: dict[str, Any]) -> tuple[str, str]:

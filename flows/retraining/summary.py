@@ -70,6 +70,9 @@ class Summary:
     champion: str | None  # after the run
     compared_with: str | None  # the champion before it
     champion_scores: Mapping[str, float] | None
+    comparison: (
+        Mapping[str, Any] | None
+    )  # what `bertline compare` says of champion and candidate, with its page
 
     @classmethod
     def read(
@@ -101,6 +104,7 @@ class Summary:
             champion=version or decision.champion,
             compared_with=decision.champion,
             champion_scores=decision.champion_scores,
+            comparison=_comparison(root, decision.comparison),
         )
 
     def text(self) -> str:
@@ -122,6 +126,7 @@ class Summary:
             "test": numbers,
             "verdict": [self.verdict, *self.reasons.splitlines()],
             "version": [self.shared] if self.shared else [],
+            "compared": [*self.comparison["conclusion"], self.comparison["page"]] if self.comparison else [],
             "report": [str(EVALUATION_PAGE)],
             "model": [str(CANDIDATE)],
             "next": self._next_commands(),
@@ -159,6 +164,14 @@ def training_warnings(root: Path) -> list[str]:
     path = root / FINETUNE_SUMMARY
     warnings: list[str] = _read(path).get("warnings", []) if path.exists() else []
     return [f"finetune: {each}" for each in warnings]
+
+
+def _comparison(root: Path, page: str | None) -> Mapping[str, Any] | None:
+    """Return the document of the comparison whose page is `page`; None if it has been removed."""
+    path = root / page if page else None
+    if path is None or not path.with_suffix(".json").exists():
+        return None
+    return {**_read(path.with_suffix(".json")), "page": page}
 
 
 def _read(path: Path) -> Any:

@@ -68,8 +68,10 @@ def document(*arguments: str) -> dict[str, Any]:
 
 def test_the_candidate_is_compared_with_the_champion(champion: Path) -> None:
     shown = bertline()
-    assert shown.startswith("The candidate breaks 0 of 300 test rows that the champion v1.0.0 answers right")
-    assert "accuracy            80.0        90.0  +10.0" in shown
+    assert shown.startswith(
+        "The candidate breaks 0 rows that the champion v1.0.0 answers right and repairs 30 others"
+    )
+    assert "accuracy          80.0        90.0  +10.0" in shown
     assert "page: reports/comparison/v1.0.0-candidate.html\n" in shown
     saved = json.loads((champion / "reports/comparison/v1.0.0-candidate.json").read_text())
     assert saved["fixed"]["rows"] == 30

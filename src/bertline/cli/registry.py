@@ -1,6 +1,7 @@
 """`bertline promote`, `rollback` and `history`: which model is the champion."""
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,10 @@ def promote(
         decision = promotion.compare_with_champion(root)
         for line in (decision.headline, *decision.reasons.splitlines()):
             print(line)
+        if decision.comparison:
+            print(f"compared in {decision.comparison}")
+        if decision.no_comparison:
+            print(f"warning: no page compares the two: {decision.no_comparison}", file=sys.stderr)
         if decision.verdict == "ask" and (others := set(accept or ()) - set(decision.asks)):
             asks = ", ".join(decision.asks)
             raise ValueError(

@@ -11,11 +11,10 @@ def conclude(document: Mapping[str, Any], a: str, b: str) -> list[str]:
     """Return two sentences on what `compare_models` found; `a` and, as its subject, `b` are the models."""
     change, rows = document["overall"]["accuracy"], document["rows"]
     broken, fixed = document["broken"]["rows"], document["fixed"]["rows"]
-    chance = "more than chance" if document["p_value"] <= _level(document) else "what chance alone may do"
+    chance = "is more than chance" if document["p_value"] <= 1 - document["confidence"] else "may be chance"
     first = (
-        f"{b} breaks {broken:,} of {rows:,} test rows that {a} answers right, and repairs "
-        f"{fixed:,}: accuracy {points(change['difference'])} points "
-        f"({points(change['difference_low'])} to {points(change['difference_high'])}), {chance}."
+        f"{b} breaks {broken:,} rows that {a} answers right and repairs {fixed:,} others: its accuracy on "
+        f"the {rows:,} test rows changes by {with_ends(change)} points, which {chance}."
     )
     return [first, _second(document["differences"])]
 
@@ -28,7 +27,7 @@ def _second(differences: Sequence[Mapping[str, Any]]) -> str:
     if not worse and not better:
         return (
             f"None of the {len(differences):,} differences by class, slice and behavioural test is more than "
-            "chance may do."
+            "chance."
         )
     parts = [
         f"{verdict} in {_names(found)}" for verdict, found in (("worse", worse), ("better", better)) if found
@@ -56,24 +55,29 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
+def with_ends(change: Mapping[str, Any]) -> str:
+    """Return a difference and its interval, in points."""
+    value, low, high = (points(change[f"difference{end}"]) for end in ("", "_low", "_high"))
+    return f"{value} ({low} to {high})"
+
+
+def clearest(differences: Sequence[Mapping[str, Any]], limit: int = 10) -> list[Mapping[str, Any]]:
+    """Return at most `limit` differences that are more than chance: the worse ones first, then the better."""
+    shown = [each for each in differences if each["verdict"] != "not shown"]
+    return sorted(shown, key=lambda each: (each["verdict"] == "better", each["p_value"]))[:limit]
+
+
 def lines_of(document: Mapping[str, Any]) -> list[str]:
     """Return the conclusion, its reservations, the scores and the differences that are shown, as lines."""
     lines = [*document["conclusion"], *(f"careful: {each}" for each in document["cautions"]), ""]
-    names = (document["a"]["name"], document["b"]["name"])
-    lines.append(f"{'':12}{names[0]:>12}{names[1]:>12}  difference")
+    a, b = (document[side]["name"] for side in ("a", "b"))
+    lines.append(f"{'':10}{a:>12}{b:>12}  difference in points")
     for metric, title in _METRICS.items():
-        found = document["overall"][metric]
-        ends = f"{points(found['difference_low'])} to {points(found['difference_high'])}"
-        shares = "".join(f"{100 * found[each]:>12.1f}" for each in ("a", "b"))
-        lines.append(f"{title:12}{shares}  {points(found['difference'])} ({ends})")
-    shown = [each for each in document["differences"] if each["verdict"] != "not shown"]
-    for each in sorted(shown, key=lambda each: (each["verdict"] == "better", each["q_value"]))[:10]:
-        shares = "".join(f"{100 * each[model]:>12.1f}" for model in ("a", "b"))
-        change = f"{points(each['difference'])}  {each['verdict']}, q = {each['q_value']:.2g}"
-        lines.append(f"{'':12}{shares}  {change}: {name_of(each)}")
+        lines.append(f"{title:10}{_shares(found := document['overall'][metric])}  {with_ends(found)}")
+    for each in clearest(document["differences"]):
+        lines.append(f"{each['verdict']:10}{_shares(each)}  {with_ends(each)}: {name_of(each)}")
     return lines
 
 
-def _level(document: Mapping[str, Any]) -> float:
-    level: float = 1 - document["confidence"]
-    return level
+def _shares(found: Mapping[str, Any]) -> str:
+    return "".join(f"{100 * found[model]:>12.1f}" for model in ("a", "b"))

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flows.retraining.artifacts import data_markdown
+from flows.retraining.artifacts import comparison_markdown, data_markdown
 from flows.retraining.summary import Data
 
 INGESTED = {"lines_in": 1540, "duplicates": 312, "rows_out": 1228}
@@ -45,3 +45,22 @@ def test_a_path_is_a_link_where_the_reports_are_served(monkeypatch: pytest.Monke
     monkeypatch.setenv("BERTLINE_REPORTS_URL", "http://127.0.0.1:4201/")
     link = "[reports/validation/index.html](http://127.0.0.1:4201/reports/validation/index.html)"
     assert f"Report: {link}" in markdown()
+
+
+def test_the_verdict_shows_what_broke_and_the_differences_with_their_names_as_text() -> None:
+    change = {"a": 0.9, "b": 0.8, "difference": -0.1, "difference_low": -0.2, "difference_high": -0.01}
+    worse = change | {"kind": "class", "name": "a|b", "measure": "recall", "rows": 40, "p_value": 0.001}
+    shown = comparison_markdown(
+        {
+            "a": {"name": "v1.0.0", "title": "the champion v1.0.0"},
+            "b": {"name": "candidate"},
+            "conclusion": ["It breaks 3 rows.", "It is worse in <b>."],
+            "cautions": ["Not fair."],
+            "differences": [worse | {"verdict": "worse"}, worse | {"name": "c", "verdict": "not shown"}],
+        }
+    )
+    assert "### Compared with the champion v1.0.0\n\nIt breaks 3 rows. It is worse in &lt;b&gt;." in shown
+    assert "- Not fair." in shown
+    assert shown.splitlines()[-1] == (
+        "| the recall of a&#124;b | 40 | 90.0 | 80.0 | -10.0 (-20.0 to -1.0) | worse |"
+    )

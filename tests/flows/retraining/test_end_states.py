@@ -16,9 +16,11 @@ from prefect.client.schemas.objects import FlowRun
 
 from bertline.comparison import answers
 from bertline.metrics.predictions import Predictions, read_predictions
+from bertline.models import classifier
 from bertline.promotion.run_log import read_runs
 from flows import retrain
 from flows.retraining.end_states import exit_status
+from tests.support.toy_answers import Toy, add_test_rows
 from tests.support.toy_project import run_in, set_epochs
 
 
@@ -35,7 +37,13 @@ def deliver(root: Path, text: str) -> None:
     (root / "raw.txt").write_text(text)
 
 
+def fewer_epochs(root: Path) -> None:
+    add_test_rows(root)  # as the page that compares candidate and champion needs them
+    set_epochs(root, 2)
+
+
 def other_split(root: Path) -> None:
+    (root / "data/splits/test.parquet").unlink()
     set_epochs(root, 4)
     path = root / "params.yaml"
     path.write_text(re.sub(r"(?m)^  test: \S+", "  test: 0.21", path.read_text()))
@@ -51,7 +59,7 @@ def broken_code(root: Path) -> None:
 STEPS: dict[str, Callable[[Path], None]] = {
     "Promoted": lambda root: None,
     "Cached": lambda root: None,
-    "Kept": lambda root: set_epochs(root, 2),
+    "Kept": fewer_epochs,
     "NeedsPerson": other_split,
     "BatchStopped": lambda root: deliver(root, "bad\n"),
     "Failed": broken_code,
@@ -69,6 +77,7 @@ def ends(root: Path, client: SyncPrefectClient) -> dict[str, FlowRun]:
     found = {}
     with chdir(root), pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers, "predict_test_rows", good_champion)
+        patch.setattr(classifier, "Classifier", Toy)
         for end, prepare in STEPS.items():
             prepare(root)
             state = retrain.retrain(note=f"for {end}", return_state=True)
@@ -170,3 +179,26 @@ def test_the_champions_scores_stand_beside_the_candidates(
         each for each in client.read_artifacts() if each.flow_run_id == run and each.key == "metrics"
     ]
     assert "champion v1.0.0" in str(metrics.data)
+
+
+def test_the_verdict_links_and_shows_the_comparison_with_the_champion(
+    ends: dict[str, FlowRun], root: Path, client: SyncPrefectClient
+) -> None:
+    run = ends["Kept"].id
+    [verdict] = [
+        each for each in client.read_artifacts() if each.flow_run_id == run and each.key == "verdict"
+    ]
+    assert "### Compared with the champion v1.0.0\n\nThe candidate breaks 60 rows" in str(verdict.data)
+    assert "| the recall of ham | 150 | 90.0 | 70.0 | -20.0" in str(verdict.data)
+    assert "Page: `reports/comparison/v1.0.0-candidate.html`" in str(verdict.data)
+    assert "Newly broken: 60 rows" in (root / "reports/comparison/v1.0.0-candidate.html").read_text()
+
+
+def test_a_run_whose_comparison_fails_comes_to_its_verdict_and_warns(
+    ends: dict[str, FlowRun], client: SyncPrefectClient
+) -> None:
+    runs = LogFilterFlowRunId(any_=[ends["NeedsPerson"].id])
+    warned = [each.message for each in client.read_logs(LogFilter(flow_run_id=runs)) if each.level == 30]
+    assert len(warned) == 1
+    assert warned[0].startswith("no page compares it with the champion: ValueError: ")
+    assert "data/splits/test.parquet is not here" in warned[0]
