@@ -101,13 +101,17 @@ def table(metrics: dict[str, Any]) -> str:
 
 
 def few_rows(metrics: dict[str, Any]) -> str | None:
-    """Return a warning if the macro-F1 of `metrics` rests on few rows of a class; None if each has enough."""
-    rare = sorted(
-        (row["support"], label) for label, row in metrics["classes"].items() if 0 < row["support"] < FEW_ROWS
-    )
-    if not rare:
-        return None
-    (rows, label), *others = rare
-    which = f"{len(others)} other classes" if len(others) > 1 else "another class"
-    more = f" and on fewer than {FEW_ROWS} of {which}" if others else ""
-    return f"macro-F1 rests on {rows:g} test row{'s' if rows > 1 else ''} of {label}{more}"
+    """Return a warning if the macro-F1 of `metrics` rests on few rows of a class, or none; else None."""
+    support = sorted((row["support"], label) for label, row in metrics["classes"].items())
+    rare = [(rows, label) for rows, label in support if 0 < rows < FEW_ROWS]
+    absent = [label for rows, label in support if not rows]
+    parts = []
+    if rare:
+        (rows, label), *others = rare
+        which = f"{len(others)} other classes" if len(others) > 1 else "another class"
+        more = f" and on fewer than {FEW_ROWS} of {which}" if others else ""
+        parts.append(f"macro-F1 rests on {rows:g} test row{'s' if rows > 1 else ''} of {label}{more}")
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        parts.append(f"no test row has the label {absent[0]}{more}, which macro-F1 leaves out")
+    return "; ".join(parts) or None

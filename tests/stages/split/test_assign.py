@@ -9,7 +9,7 @@ from bertline.rows.labels import MULTI_LABEL, SINGLE_LABEL
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from bertline.stages.ingest.samples import read_sample
-from bertline.stages.split.assign import SIDES, count_classes, deal, official_sides, template
+from bertline.stages.split.assign import SIDES, count_classes, deal, missing_sides, official_sides, template
 from tests.support.params import section
 
 DATES = {"validation_from": "2026-02-01", "test_from": "2026-03-01"}
@@ -198,7 +198,24 @@ def test_classes_are_counted_and_sorted():
     assert list(classes) == ["x", "y"]
 
 
-def test_a_class_without_rows_on_a_side_is_an_error_that_says_what_to_do():
-    counts = {name: {"x": 1, "y": 1} for name in SIDES} | {"validation": {"x": 1}}
-    with pytest.raises(ValueError, match=r"label 'y' has no row in validation .*validation 0.*split\.seed"):
+def test_a_class_without_rows_to_train_on_is_an_error_that_says_what_to_do():
+    counts = {name: {"x": 1, "y": 1} for name in SIDES} | {"train": {"x": 1}}
+    with pytest.raises(ValueError, match=r"label 'y' has no row in train .*train 0.*split\.seed"):
         count_classes(counts)
+
+
+@pytest.mark.parametrize(
+    ("side", "meaning"), [("validation", "do not see it"), ("test", "nothing is known about how well")]
+)
+def test_a_class_without_validation_or_test_rows_is_a_warning(side, meaning):
+    counts = {name: {"x": 1, "y": 1} for name in SIDES} | {side: {"x": 1}}
+    [line] = missing_sides(count_classes(counts))
+    assert line.startswith(f"warning: label 'y' has no row in {side} (")
+    assert meaning in line
+
+
+def test_a_class_of_twenty_rows_can_be_trained_on_with_any_seed():
+    rows = add_ids(make_rows([f"{chr(97 + i) * 9} a rare kind of question" for i in range(20)], "rare"))
+    for seed in range(300):
+        sides = deal([rows], section("split", seed=seed), official=frozenset())
+        assert (sides == SIDES.index("train")).any()

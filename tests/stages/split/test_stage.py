@@ -277,11 +277,22 @@ def test_the_page_says_when_near_duplicates_were_not_looked_for(set_params):
 # Mistakes
 
 
-def test_a_class_too_small_for_every_side_ends_the_command_with_one_line(set_params, run_stage):
+def test_a_class_too_small_for_every_side_is_named(set_params, capsys):
+    write(unlike(400), ["x"] * 399 + ["y"])
+    set_params("split", test=0.01, validation=0.01)
+    run()
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert [line[: line.index("(")] for line in warnings] == [
+        f"warning: label 'y' has no row in {side} " for side in ("validation", "test")
+    ]
+
+
+def test_a_class_without_a_row_to_train_on_ends_the_command_with_one_line(set_params, run_stage):
+    set_params("split", test=0.98, validation=0.01)
     write(unlike(400), ["x"] * 399 + ["y"])
     done = run_stage("split", **PATHS)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: split: label 'y' has no row in ")
+    assert done.stderr.startswith("error: split: label 'y' has no row in train ")
     assert done.stderr.count("\n") == 1
 
 

@@ -15,7 +15,7 @@ Does not guarantee:
   arrive. It hashes the template, which needs no other row; `near_duplicates` removes a row of each similar
   pair that still lies on two sides.
 - Exact shares per class. A quota would have to move old rows when new ones arrive. Each class gets its
-  share in expectation; `count_classes` returns what it got.
+  share in expectation; `count_classes` returns what it got, and `missing_sides` warns where it got none.
 """
 
 import hashlib
@@ -135,18 +135,38 @@ def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
     """Turn what `LabelSpace.count` found on each of `SIDES` into `{label: {side: rows}}`, labels sorted.
 
     Raises:
-        ValueError: a class has no row on one of the sides.
+        ValueError: a class has no row to train on.
     """
     labels = sorted(set().union(*counts.values()))
     classes = {label: {name: counts[name].get(label, 0) for name in SIDES} for label in labels}
     for label, dealt in classes.items():
-        for name in SIDES:
-            if not dealt[name]:
-                found = ", ".join(f"{each} {rows}" for each, rows in dealt.items())
-                raise ValueError(
-                    f"label {label!r} has no row in {name} ({found}); add rows of it, change the shares"
-                    " or dates (split.validation, split.test, ...) or set another split.seed in params.yaml;"
-                    " texts with the same letters lie on one side, so texts that differ only in numbers do"
-                    " not help"
-                )
+        if not dealt["train"]:
+            raise ValueError(
+                f"label {label!r} has no row in train ({_list_counts(dealt)}); add rows of it, change the"
+                " shares or dates (split.validation, split.test, ...) or set another split.seed in"
+                " params.yaml; texts with the same letters lie on one side, so texts that differ only in"
+                " numbers do not help"
+            )
     return classes
+
+
+def missing_sides(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for each class that lacks validation or test rows; `classes` as of `count_classes`.
+
+    Such a class is trained on. A rule that deals it a row on each side would take the row back when others
+    arrive, so no rule without memory does it.
+    """
+    means = {
+        "validation": "the choice of the epoch and the thresholds do not see it",
+        "test": "nothing is known about how well it is predicted",
+    }
+    return [
+        f"warning: label {label!r} has no row in {name} ({_list_counts(dealt)}): {what}; add rows of it"
+        for label, dealt in classes.items()
+        for name, what in means.items()
+        if not dealt[name]
+    ]
+
+
+def _list_counts(dealt: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {rows}" for name, rows in dealt.items())

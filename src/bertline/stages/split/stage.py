@@ -19,7 +19,7 @@ from bertline.params.split import Params
 from bertline.rows.duckdb_query import connect, scratch_folder, select
 from bertline.rows.io import read_chunks, read_label_space, write_rows
 from bertline.rows.labels import LabelSpace, out_of_scope
-from bertline.stages.split.assign import SIDES, count_classes, deal, official_sides
+from bertline.stages.split.assign import SIDES, count_classes, deal, missing_sides, official_sides
 from bertline.stages.split.near_duplicates import SET_ASIDE, TWINS, find_twins, with_twins
 from bertline.stages.split.report import summarize, worst_pairs, write_report
 
@@ -45,6 +45,8 @@ def split(*, rows: Path, out: Path, report: Path) -> None:
     write_report(summarize(params, official, written, classes, outside), pairs, report)
     kept = ", ".join(f"{name} {written[name]}" for name in SIDES)
     print(f"{rows_in} rows = {kept}, removed {written['set_aside']} near-duplicates; {len(classes)} classes")
+    for line in missing_sides(classes):
+        print(line)
     if any(outside.values()):
         print(f"out of scope: {', '.join(f'{name} {rows}' for name, rows in outside.items())}")
 
