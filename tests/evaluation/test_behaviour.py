@@ -41,6 +41,11 @@ def written(tmp_path: Path, text: str) -> BehaviourFile:
     return read_behaviour(path, SPACE)
 
 
+def only_own(file: BehaviourFile) -> BehaviourFile:
+    """Return the same file without the generic tests."""
+    return BehaviourFile(frozenset(GENERIC), file.tests, file.bounds)
+
+
 def find(document: dict, name: str) -> dict:
     return next(each for each in document["tests"] if each["name"] == name)
 
@@ -167,6 +172,54 @@ def test_a_directional_test_watches_a_probability(
     assert (find(document, "d")["cases"], find(document, "d")["failures"]) == (2, failures)
 
 
+@pytest.mark.parametrize(
+    ("replace", "changed"),
+    [
+        ("{is: was}", ["Who was this?"]),  # a whole word
+        ("{'is|this': [is, this]}", ["Who this is?"]),  # a pattern, and never what stands there
+        ("{Where: Here}", []),
+    ],
+)
+def test_replaced_words_are_whole_words(replace: str, changed: list[str], tmp_path: Path) -> None:
+    file = written(tmp_path, f"tests: [{{name: r, kind: invariance, replace: {replace}}}]")
+    behaviour = build_cases(rows(["Who is this?"]), only_own(file), seed=1)
+    assert behaviour.cases["text"].to_pylist() == changed
+
+
+def test_a_bound_is_exceeded_where_the_whole_interval_lies_above_it() -> None:
+    def above(bound: float) -> bool:
+        file = BehaviourFile(bounds={"upper case": bound})
+        return find(summary(file, rows()), "upper case")["above_max"]
+
+    low = find(summary(BehaviourFile(), rows()), "upper case")["failure_rate_low"]
+    assert (above(low - 0.01), above(low + 0.01)) == (True, False)
+    assert find(summary(BehaviourFile(), rows()), "upper case")["above_max"] is None
+
+
+def test_a_label_may_look_like_a_number(tmp_path: Path) -> None:
+    (tmp_path / "behaviour.yaml").write_text(
+        "tests: [{name: a, kind: minimum_functionality, texts: [x], label: 1}]", encoding="utf-8"
+    )
+    [test] = read_behaviour(tmp_path / "behaviour.yaml", LabelSpace(("0", "1"))).tests
+    assert test.labels == ("1",)
+
+
+PAIRED = """
+tests:
+- {name: a, kind: minimum_functionality, label: HUM, texts: [['Who is {x}?', 'It is {x}']], slots: {x: [Ann]}}
+"""
+
+
+def test_a_text_of_a_pair_model_is_a_pair(tmp_path: Path) -> None:
+    behaviour = build_cases(rows(["Who?"], ["It was Anna"]), written(tmp_path, PAIRED), seed=1)
+    assert behaviour.texts()[-1] == ("Who is Ann?", "It is Ann")
+
+
+def test_a_pair_where_rows_are_single_texts_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'a': .* the rows are single texts"):
+        build_cases(rows(), written(tmp_path, PAIRED), seed=1)
+
+
 def test_an_own_invariance_test_and_generic_ones_left_out(tmp_path: Path) -> None:
     file = written(tmp_path, "off: [typos]\ntests: [{name: number, kind: invariance, append: ' (1)'}]")
     names = [each["name"] for each in summary(file, rows())["tests"]]
@@ -177,7 +230,12 @@ def test_an_own_invariance_test_and_generic_ones_left_out(tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("off: [typo]", "off names 'typo'"),
-        ("offf: []", "allowed: a mapping with off and tests"),
+        ("offf: []", "unknown key 'offf'"),
+        ("bounds: {typo: 0.1}", "bounds names 'typo'"),
+        ("bounds: {typos: 10}", "bound of 'typos' is 10"),
+        ("tests: [{name: a, kind: invariance, replace: {'(': x}}]", "no regular expression"),
+        ("tests: [{name: a, kind: invariance, replace: {'x*': y}}]", "pattern that finds some text"),
+        ("tests: [{name: a, kind: invariance, replace: {x: []}}]", r"'x' becomes \[\]"),
         ("[", "not valid YAML"),
         ("tests: [{kind: invariance}]", "test 1 is"),
         ("tests: [{name: a, kind: mft}]", "kind is 'mft'"),
@@ -227,4 +285,6 @@ def test_the_commented_tests_of_the_shipped_file_are_right(tmp_path: Path) -> No
         "\n".join(line[2:] for line in lines[start:end]), encoding="utf-8"
     )
     found = read_behaviour(tmp_path / "behaviour.yaml", LabelSpace(("LOC", "NUM")))
-    assert [each.kind for each in found.tests] == ["minimum_functionality", "invariance", "directional"]
+    assert [each.kind for each in found.tests] == [
+        *("minimum_functionality", "invariance", "invariance", "directional")
+    ]

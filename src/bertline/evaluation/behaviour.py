@@ -9,27 +9,31 @@ Shape suffixes: M cases, R rows that are changed, C classes.
 Source: Ribeiro et al., Beyond Accuracy: Behavioral Testing of NLP Models with CheckList, ACL 2020.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bertline.evaluation.behaviour_file import BehaviourFile, UserTest
-from bertline.evaluation.perturbations import PERTURBATIONS, Perturbation
+from bertline.evaluation.behaviour_file import BehaviourFile, Input, UserTest
+from bertline.evaluation.perturbations import PERTURBATIONS, Perturbation, random_of
 from bertline.metrics.classification import predict_classes
 from bertline.metrics.predict import Model
 from bertline.rows.io import inputs
 from bertline.rows.labels import LabelSpace
 
-Input = str | tuple[str, str]
 Test = Perturbation | UserTest
 
 NO_ROW = -1
-CASES = pa.schema({"test": pa.string(), "id": pa.string(), "row": pa.int64(), "text": pa.string()})
+CASES = pa.schema(
+    {"test": pa.string(), "id": pa.string(), "row": pa.int64(), "text": pa.string(), "text_pair": pa.string()}
+)
 """A case: its test; the id of its row, or the number of its text; the place of its row among the rows that
-are changed, or `NO_ROW`; and the text, of a pair the first."""
+are changed, or `NO_ROW`; the text, and of a sentence pair the second one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +44,11 @@ class Behaviour:
     rows: pa.Table
     cases: pa.Table
     skipped: dict[str, str]  # by test: why it has no case
+    bounds: Mapping[str, float]  # by test: the highest failure rate that is accepted
 
     def texts(self) -> list[Input]:
         """Return what a model reads of the M cases."""
-        firsts, rows = self.cases["text"].to_pylist(), self.cases["row"].to_pylist()
-        pairs = self.rows["text_pair"].to_pylist()
-        return [
-            text if row == NO_ROW or pairs[row] is None else (text, pairs[row])
-            for text, row in zip(firsts, rows, strict=True)
-        ]
+        return inputs(self.cases)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,51 +71,80 @@ class CaseAnswers:
 
 
 def build_cases(rows: pa.Table, file: BehaviourFile, seed: int) -> Behaviour:
-    """Return the cases of the generic tests and of the user's, for R `rows` of `ROW_SCHEMA`."""
+    """Return the cases of the generic tests and of the user's, for R `rows` of `ROW_SCHEMA`.
+
+    Raises:
+        ValueError: the texts of a test are pairs and the rows are not, or the other way round.
+    """
     generic = (each for each in PERTURBATIONS if each.name not in file.off)
     tests: tuple[Test, ...] = (*generic, *file.tests)
-    texts, ids = rows["text"].to_pylist(), rows["id"].to_pylist()
+    texts, ids = inputs(rows), rows["id"].to_pylist()
     columns: dict[str, list[object]] = {name: [] for name in CASES.names}
     skipped = {}
-    pairs = rows["text_pair"].null_count < len(rows)
     for test in tests:
-        unfit = pairs and isinstance(test, Perturbation) and not test.fits_pairs
-        found = [] if unfit else [*_cases(test, texts, ids, seed)]
-        if unfit:
-            skipped[test.name] = "both texts of a pair would have to change alike"
-        elif not found:
+        found = [*_cases(test, texts, ids, seed)]
+        if not found:
             skipped[test.name] = _why_none(test, texts)
         for case in found:
             for name, value in zip(CASES.names, (test.name, *case), strict=True):
                 columns[name].append(value)
-    return Behaviour(tests, rows, pa.table(columns, schema=CASES), skipped)
+    return Behaviour(tests, rows, pa.table(columns, schema=CASES), skipped, file.bounds)
 
 
-def _cases(test: Test, texts: Sequence[str], ids: Sequence[str], seed: int) -> Iterable[tuple[str, int, str]]:
-    """Yield id, row and text of each case of `test`."""
+def _cases(
+    test: Test, texts: Sequence[Input], ids: Sequence[str], seed: int
+) -> Iterable[tuple[str, int, str, str | None]]:
+    """Yield id, row, text and second text of each case of `test`."""
     if isinstance(test, UserTest) and test.texts:
-        yield from ((f"text {n}", NO_ROW, text) for n, text in enumerate(test.texts, start=1))
-        return
-    for row, (text, row_id) in enumerate(zip(texts, ids, strict=True)):
-        if isinstance(test, UserTest):
-            changed = _change(test, text)
-        else:
-            changed = test.apply(text, seed) if test.fits(text) else text
-        if changed != text:
-            yield row_id, row, changed
+        _check_pairs(test, texts)
+        yield from ((f"text {n}", NO_ROW, *_parts(text)) for n, text in enumerate(test.texts, start=1))
+    elif not _unfit_for_pairs(test, texts):
+        for row, (both, row_id) in enumerate(zip(texts, ids, strict=True)):
+            text, second = _parts(both)
+            if isinstance(test, UserTest):
+                changed = _change(test, text, seed)
+            else:
+                changed = test.apply(text, seed) if test.fits(text) else text
+            if changed != text:
+                yield row_id, row, changed, second
 
 
-def _change(test: UserTest, text: str) -> str:
+def _parts(text: Input) -> tuple[str, str | None]:
+    return (text, None) if isinstance(text, str) else text
+
+
+def _check_pairs(test: UserTest, texts: Sequence[Input]) -> None:
+    pairs = any(isinstance(text, tuple) for text in texts)
+    if wrong := [text for text in test.texts if isinstance(text, tuple) != pairs]:
+        kind = "pairs: [first, second]" if pairs else "single texts"
+        raise ValueError(f"behaviour.yaml, {test.name!r}: {wrong[0]!r:.120}; the rows are {kind}")
+
+
+def _unfit_for_pairs(test: Test, texts: Sequence[Input]) -> bool:
+    fits = isinstance(test, UserTest) or test.fits_pairs
+    return not fits and any(isinstance(text, tuple) for text in texts)
+
+
+def _change(test: UserTest, text: str, seed: int) -> str:
+    random = random_of(seed, test.name, text)
     changed = text
-    for old, new in test.replace:
-        changed = changed.replace(old, new)
+    for pattern, words in test.replace:
+        changed = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", partial(_other, words, random), changed)
     if test.replace and changed == text:  # the test is about the words that it replaces
         return text
     return f"{test.prepend}{changed}{test.append}"
 
 
-def _why_none(test: Test, texts: Sequence[str]) -> str:
-    if isinstance(test, Perturbation) and test.scripts and not any(map(test.fits, texts)):
+def _other(words: Sequence[str], random: Random, match: re.Match[str]) -> str:
+    """Return one of `words` that does not stand there; what stands there if there is no other."""
+    return random.choice([word for word in words if word != match[0]] or [match[0]])
+
+
+def _why_none(test: Test, texts: Sequence[Input]) -> str:
+    if _unfit_for_pairs(test, texts):
+        return "both texts of a pair would have to change alike"
+    firsts = (_parts(text)[0] for text in texts)
+    if isinstance(test, Perturbation) and test.scripts and not any(map(test.fits, firsts)):
         return f"no text is mostly in {' or '.join(sorted(test.scripts))} letters"
     return "it changes none of the texts"
 

@@ -4,8 +4,9 @@ Guarantees that what is wrong in the file is one ValueError that names the test.
 test asks for the right thing.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from string import Formatter
@@ -14,10 +15,13 @@ from typing import Any, Literal
 from bertline.core.yaml_text import parse_yaml
 from bertline.evaluation.perturbations import PERTURBATIONS
 from bertline.rows.io import one_line
-from bertline.rows.labels import LabelSpace
+from bertline.rows.labels import LabelSpace, class_name
 
 MOST_TEXTS = 1000
 """Texts that a test with slots may have."""
+
+Input = str | tuple[str, str]
+"""A text, or the two texts of a sentence pair."""
 
 Kind = Literal["minimum_functionality", "invariance", "directional"]
 _CHANGES = {"prepend", "append", "replace"}
@@ -35,28 +39,33 @@ class UserTest:
 
     Attributes:
         texts: of minimum functionality; they must be answered with `labels`.
-        prepend, append, replace: how a test row's text is changed.
+        prepend, append: put before and behind a test row's text.
+        replace: regular expressions of whole words, each with the words of which one takes its place.
         labels: of minimum functionality the right ones; directional: the one whose probability is watched.
         must_not: "rise" or "fall", by more than `by`.
     """
 
     name: str
     kind: Kind
-    texts: tuple[str, ...] = ()
+    texts: tuple[Input, ...] = ()
     labels: tuple[str, ...] = ()
     prepend: str = ""
     append: str = ""
-    replace: tuple[tuple[str, str], ...] = ()
+    replace: tuple[tuple[str, tuple[str, ...]], ...] = ()
     must_not: str = ""
     by: float = 0.0
 
 
 @dataclass(frozen=True)
 class BehaviourFile:
-    """What behaviour.yaml says: the generic tests that are left out, and the user's own."""
+    """What behaviour.yaml says: the generic tests that are left out, the user's own, and bounds by test.
+
+    `bounds`: the highest failure rate that is accepted.
+    """
 
     off: frozenset[str] = frozenset()
     tests: tuple[UserTest, ...] = ()
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
@@ -74,8 +83,10 @@ def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
         raise ValueError(f"{path} is not here; an empty mapping, {{}}, is enough") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
-    if not isinstance(document, dict) or set(document) - {"off", "tests"}:
-        raise ValueError(f"{path} is {document!r:.120}; allowed: a mapping with off and tests")
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} is {document!r:.120}; allowed: a mapping with off, bounds and tests")
+    if unknown := sorted(map(str, set(document) - {"off", "bounds", "tests"})):
+        raise ValueError(f"{path}: unknown key {unknown[0]!r}; allowed: off, bounds, tests")
     generic = [each.name for each in PERTURBATIONS]
     off = _texts(document.get("off") or [], f"{path}, off")
     if unknown := sorted(set(off) - set(generic)):
@@ -87,7 +98,18 @@ def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
     names = [*generic, *(test.name for test in tests)]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{path} has two tests named {twice[0]!r}; give each its own name")
-    return BehaviourFile(frozenset(off), tests)
+    return BehaviourFile(frozenset(off), tests, _bounds(document.get("bounds") or {}, names, path))
+
+
+def _bounds(bounds: object, names: Sequence[str], path: Path) -> dict[str, float]:
+    if not isinstance(bounds, dict):
+        raise ValueError(f"{path}: bounds is {bounds!r:.120}; allowed: a failure rate for each test")
+    for name, rate in bounds.items():
+        if name not in names:
+            raise ValueError(f"{path}: bounds names {name!r}; the tests are {', '.join(names)}")
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise ValueError(f"{path}: the bound of {name!r} is {rate!r}; allowed: a rate, 0 <= rate <= 1")
+    return {name: float(rate) for name, rate in bounds.items()}
 
 
 def _test(entry: object, where: str, space: LabelSpace) -> UserTest:
@@ -107,7 +129,7 @@ def _test(entry: object, where: str, space: LabelSpace) -> UserTest:
     if kind != "minimum_functionality":
         found |= _change(entry, where)
     else:
-        found["texts"] = _fill_slots(_texts(entry["texts"], f"{where}: texts"), entry.get("slots"), where)
+        found["texts"] = _fill_slots(_inputs(entry["texts"], f"{where}: texts"), entry.get("slots"), where)
     if kind != "invariance":
         found["labels"] = _labels(entry, where, space)
     if kind == "directional":
@@ -121,15 +143,30 @@ def _change(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key in ("prepend", "append"):
         if key in entry and (not isinstance(entry[key], str) or not entry[key]):
             raise ValueError(f"{where}: {key} is {entry[key]!r}; allowed: a text")
-    pairs = entry.get("replace", {})
-    is_mapping = isinstance(pairs, dict) and all(isinstance(x, str) for pair in pairs.items() for x in pair)
-    if not is_mapping or ("replace" in entry and not pairs) or "" in pairs:
-        raise ValueError(f"{where}: replace is {pairs!r:.120}; allowed: a mapping from word to word")
+    replaced = entry.get("replace", {})
+    if not isinstance(replaced, dict) or ("replace" in entry and not replaced):
+        raise ValueError(
+            f"{where}: replace is {replaced!r:.120}; allowed: words, or a list of them, by pattern"
+        )
     return {
         "prepend": entry.get("prepend", ""),
         "append": entry.get("append", ""),
-        "replace": tuple(pairs.items()),
+        "replace": tuple(_replacement(*each, where) for each in replaced.items()),
     }
+
+
+def _replacement(pattern: object, words: object, where: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        if not isinstance(pattern, str) or re.search(pattern, "") is not None:
+            raise ValueError(
+                f"{where}: replace has {pattern!r:.120}; allowed: a pattern that finds some text"
+            )
+    except re.error as error:
+        raise ValueError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+    given = words if isinstance(words, list) else [words]
+    if not given or not all(isinstance(word, str) for word in given):
+        raise ValueError(f"{where}: {pattern!r} becomes {words!r:.120}; allowed: a text, or a list of texts")
+    return pattern, tuple(given)
 
 
 def _direction(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -147,6 +184,7 @@ def _labels(entry: Mapping[str, Any], where: str, space: LabelSpace) -> tuple[st
         raise ValueError(f"{where}: give either label or, with several labels a row, labels")
     if not isinstance(given, list) or (not space.multi_label and len(given) != 1):
         raise ValueError(f"{where}: labels is {given!r:.120}; allowed: one label")
+    given = [class_name(str(label)) for label in given]  # YAML reads 1 as a number
     for label in given:
         if label not in space.classes:
             raise ValueError(
@@ -161,7 +199,18 @@ def _texts(value: object, where: str) -> list[str]:
     return value
 
 
-def _fill_slots(texts: Sequence[str], slots: object, where: str) -> tuple[str, ...]:
+def _inputs(value: object, where: str) -> list[Input]:
+    """Return a list of texts, in which a sentence pair is a list of two."""
+    if not isinstance(value, list):
+        raise ValueError(f"{where} is {value!r:.120}; allowed: a list of texts")
+    found: list[Input] = []
+    for each in value:
+        first, *second = _texts(each if isinstance(each, list) and len(each) == 2 else [each], where)
+        found.append((first, second[0]) if second else first)
+    return found
+
+
+def _fill_slots(texts: Sequence[Input], slots: object, where: str) -> tuple[Input, ...]:
     """Return the texts with every combination of the words for their slots, each text once."""
     if not texts:
         raise ValueError(f"{where}: texts is empty")
@@ -170,16 +219,22 @@ def _fill_slots(texts: Sequence[str], slots: object, where: str) -> tuple[str, .
     if not isinstance(slots, dict):
         raise ValueError(f"{where}: slots is {slots!r:.120}; allowed: a mapping from slot to words")
     words = {str(name): _texts(each, f"{where}: slot {name}") for name, each in slots.items()}
-    filled: dict[str, None] = {}
+    filled: dict[Input, None] = {}
     for text in texts:
-        try:
-            names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(text) if name is not None))
-        except ValueError as error:
-            raise ValueError(f"{where}: {text!r}: {error}; a brace is written twice") from None
+        parts = (text,) if isinstance(text, str) else text
+        names = list(dict.fromkeys(name for part in parts for name in _slot_names(part, where)))
         if unknown := [name for name in names if not words.get(name)]:
             raise ValueError(f"{where}: {text!r} has the slot {unknown[0]!r}, which has no words in slots")
         for values in product(*(words[name] for name in names)):
-            filled[text.format_map(dict(zip(names, values, strict=True)))] = None
+            first, *second = (part.format_map(dict(zip(names, values, strict=True))) for part in parts)
+            filled[(first, second[0]) if second else first] = None
             if len(filled) > MOST_TEXTS:
                 raise ValueError(f"{where}: more than {MOST_TEXTS:,} texts; give fewer words")
     return tuple(filled)
+
+
+def _slot_names(text: str, where: str) -> list[str]:
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"{where}: {text!r}: {error}; a brace is written twice") from None

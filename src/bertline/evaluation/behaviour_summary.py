@@ -10,6 +10,8 @@ from bertline.evaluation.behaviour_file import UserTest
 from bertline.evaluation.perturbations import Perturbation
 from bertline.metrics.intervals import share_interval
 from bertline.models.abstention import answer_probability
+from bertline.models.tfidf import joined
+from bertline.rows.io import inputs
 
 EXAMPLES = 5
 CHARACTERS = 280
@@ -36,7 +38,7 @@ def summarize_behaviour(behaviour: Behaviour, answers: CaseAnswers, confidence: 
                 "description": describe(test),
                 "cases": len(of_test),
                 "failures": len(failures),
-                **_rate(failed_M[of_test], confidence),
+                **_rate(failed_M[of_test], confidence, behaviour.bounds.get(test.name)),
                 "skipped": behaviour.skipped.get(test.name),
                 "examples": _examples(behaviour, answers, failures),
             }
@@ -53,22 +55,24 @@ def describe(test: Perturbation | UserTest) -> str:
         return f"the answer is {labels or 'no label'}"
     changes = [f"{test.prepend!r} stands before the text"] if test.prepend else []
     changes += [f"{test.append!r} stands behind the text"] if test.append else []
-    changes += [f"{old!r} becomes {new!r}" for old, new in test.replace]
+    changes += [f"{old!r} becomes {' or '.join(map(repr, new))}" for old, new in test.replace]
     expected = "the answer stays"
     if test.kind == "directional":
         expected = f"the probability of {labels} does not {test.must_not} by more than {test.by:g}"
     return f"{', '.join(changes)}; {expected}"
 
 
-def _rate(failed: npt.NDArray[np.bool_], confidence: float) -> dict[str, float | None]:
-    if not len(failed):
-        return dict.fromkeys(("failure_rate", "failure_rate_low", "failure_rate_high"))
-    found = share_interval(failed, confidence)
-    return {
-        "failure_rate": found.value,
-        "failure_rate_low": found.low,
-        "failure_rate_high": found.high,
-    }
+def _rate(
+    failed: npt.NDArray[np.bool_], confidence: float, bound: float | None
+) -> dict[str, float | bool | None]:
+    """Return the failure rate and its interval; and whether the cases show that it lies above `bound`."""
+    ends: tuple[float | None, ...] = (None, None, None)
+    if len(failed):
+        found = share_interval(failed, confidence)
+        ends = (found.value, found.low, found.high)
+    keys = ("failure_rate", "failure_rate_low", "failure_rate_high")
+    above = None if bound is None or ends[1] is None else ends[1] > bound
+    return {**dict(zip(keys, ends, strict=True)), "max_failure_rate": bound, "above_max": above}
 
 
 def _examples(
@@ -83,11 +87,11 @@ def _examples(
 
 def _example(behaviour: Behaviour, answers: CaseAnswers, place: int) -> dict[str, str | None]:
     case = behaviour.cases.slice(place, 1).to_pylist()[0]
-    row, after, answer = case["row"], case["text"], answers.space.shown(answers.case_labels[place])
+    row, [after] = case["row"], joined(inputs(behaviour.cases.slice(place, 1)))
     if row == NO_ROW:
         texts: list[str | None] = [None, _quote(after, 0)]
     else:
-        before = behaviour.rows["text"][row].as_py()
+        [before] = joined(inputs(behaviour.rows.slice(row, 1)))
         start = _first_quoted(before, after)
         texts = [_quote(text, start) for text in (before, after)]
     return {
@@ -95,7 +99,7 @@ def _example(behaviour: Behaviour, answers: CaseAnswers, place: int) -> dict[str
         "before": texts[0],
         "after": texts[1],
         "prediction_before": None if row == NO_ROW else answers.space.shown(answers.row_labels[row]),
-        "prediction_after": answer,
+        "prediction_after": answers.space.shown(answers.case_labels[place]),
     }
 
 

@@ -47,13 +47,18 @@ class Perturbation:
 
     def apply(self, text: str, seed: int) -> str:
         """Return the changed text, or `text` itself where nothing can be changed, or nothing would remain."""
-        digest = hashlib.sha256(f"{seed}:{self.name}:{text}".encode()).digest()
-        changed = self.change(text, Random(int.from_bytes(digest)))  # noqa: S311  not for secrets
+        changed = self.change(text, random_of(seed, self.name, text))
         return changed if changed.strip() else text
 
     def fits(self, text: str) -> bool:
         """Return whether the change makes sense in the script of `text`."""
         return self.scripts is None or main_script(text) in self.scripts
+
+
+def random_of(seed: int, name: str, text: str) -> Random:
+    """Return the random numbers of the test `name` for `text`, which depend on nothing else."""
+    digest = hashlib.sha256(f"{seed}:{name}:{text}".encode()).digest()
+    return Random(int.from_bytes(digest))  # noqa: S311  not for secrets
 
 
 def _swap_letters(text: str, random: Random) -> str:

@@ -11,25 +11,25 @@ from bertline.evaluation.behaviour import Behaviour, CaseAnswers, answer_cases, 
 from bertline.evaluation.behaviour_file import read_behaviour
 from bertline.evaluation.behaviour_summary import summarize_behaviour
 from bertline.evaluation.sampling import sampled
-from bertline.metrics.predict import Model
 from bertline.metrics.rounding import rounded
+from bertline.models.classifier import Classifier
 from bertline.params.evaluate import Params
 
 FILE = "behaviour.parquet"
 
 
 def write_behaviour(
-    params: Params, rows: pa.Table, model: Model, file: Path, *, predictions: Path, report: Path
+    params: Params, rows: pa.Table, classifier: Classifier, file: Path, *, predictions: Path, report: Path
 ) -> None:
-    """Ask `model` the behavioural tests on a sample of the test `rows`; write numbers and answers.
+    """Ask the model the behavioural tests on a sample of the test `rows`; write numbers and answers.
 
     Raises:
         ValueError: the `file` of the user's tests is wrong.
     """
-    tests = read_behaviour(file, model.space)
+    tests = read_behaviour(file, classifier.space)
     sample = rows.take(sampled(len(rows), params.behaviour_rows, params.seed))
     behaviour = build_cases(sample, tests, params.seed)
-    answers = answer_cases(model, behaviour)
+    answers = answer_cases(classifier.one_by_one(), behaviour)
     document: dict[str, Any] = rounded(summarize_behaviour(behaviour, answers, params.confidence))
     write_json(report / "behaviour.json", document)
     pq.write_table(answers_table(behaviour, answers), predictions / FILE)
@@ -37,12 +37,15 @@ def write_behaviour(
 
 
 def answers_table(behaviour: Behaviour, answers: CaseAnswers) -> pa.Table:
-    """Return test, id, text, prediction and probabilities of each row, whose test is null, and each case."""
-    rows = behaviour.rows.select(["id", "text"])
+    """Return test, id, text, prediction and probabilities of each row, whose test is null, and each case.
+
+    Of a sentence pair, `text_pair` is the second text.
+    """
+    rows = behaviour.rows.select(["id", "text", "text_pair"])
     asked = pa.concat_tables(
         [
             rows.add_column(0, "test", pa.nulls(len(rows), pa.string())),
-            behaviour.cases.select(["test", "id", "text"]),
+            behaviour.cases.select(["test", "id", "text", "text_pair"]),
         ]
     )
     probabilities = [*answers.rows_RC, *answers.cases_MC]
