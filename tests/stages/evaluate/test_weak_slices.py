@@ -128,7 +128,7 @@ def test_q_values_are_those_of_benjamini_and_hochberg():
 
 def test_more_rows_find_a_smaller_drop():
     few, many = (
-        detectable_points({"proposed_on": rows, "confirmed_on": rows}, 0.1, 0.05, 8.0) for rows in (400, 5000)
+        detectable_points({"proposed_on": rows, "confirmed_on": rows}, 0.1, 0.05, 100) for rows in (400, 5000)
     )
     assert many is not None
     assert few is not None
@@ -136,7 +136,7 @@ def test_more_rows_find_a_smaller_drop():
 
 
 def test_where_no_drop_can_be_seen_there_is_no_number():
-    assert detectable_points({"proposed_on": 100, "confirmed_on": 100}, 0.6, 0.05, 20.0) is None
+    assert detectable_points({"proposed_on": 100, "confirmed_on": 100}, 0.6, 0.05, 100) is None
 
 
 def test_rows_are_halved_by_their_texts():

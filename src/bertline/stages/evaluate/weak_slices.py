@@ -105,8 +105,7 @@ def find_weak_slices(
         if q_values[place] <= level:
             p_q = {"p_value": _short(p_values[place]), "q_value": _short(q_values[place])}
             found.append(_describe(proposals[place], failed, confidence) | p_q)
-    lowest = min((each.score for each in proposals), default=0.0) if len(proposals) == PROPOSALS else 0.0
-    points = detectable_points(sizes, float(wrong.mean()), level, lowest)
+    points = detectable_points(sizes, float(wrong.mean()), level, len(properties))
     return document | {"detectable": {"share": SHARE, "points": points, "power": POWER}, "slices": found}
 
 
@@ -198,13 +197,16 @@ def adjust(p_values: Floats) -> Floats:
     return adjusted
 
 
-def detectable_points(sizes: dict[str, int], error: float, level: float, lowest: float) -> float | None:
+def detectable_points(sizes: dict[str, int], error: float, level: float, conditions: int) -> float | None:
     """Return how many points worse a slice of `SHARE` of the rows must be to be reported with power `POWER`.
 
-    It must beat the `lowest` score that was proposed, and be significant even if no other proposal is. None:
-    not even a slice without a right answer would be.
+    The slice has one condition. It must beat the score that one of all `conditions` reaches by chance in one
+    search of ten, and be significant even if no other proposal is. None: no slice of this share would be
+    reported, not even one without a right answer.
     """
-    from scipy.stats import binom, hypergeom
+    from scipy.stats import binom, chi2, hypergeom
+
+    by_chance = chi2.isf(0.1 / max(conditions, 1), df=1)
 
     def needed(rows: int, passes: Any) -> tuple[int, int]:
         """Return how large the slice is, and the least number of wrong answers in it with which it passes."""
@@ -214,7 +216,7 @@ def detectable_points(sizes: dict[str, int], error: float, level: float, lowest:
         passing = np.flatnonzero(passes(wrong, inside, total, rows))
         return inside, int(passing[0]) if len(passing) else inside + 1
 
-    propose_ = needed(sizes["proposed_on"], lambda w, i, t, n: likelihood_ratio(w, i, t, n) > lowest)
+    propose_ = needed(sizes["proposed_on"], lambda w, i, t, n: likelihood_ratio(w, i, t, n) > by_chance)
     confirm = needed(
         sizes["confirmed_on"], lambda w, i, t, n: hypergeom.sf(w - 1, n, t, i) <= level / PROPOSALS
     )
