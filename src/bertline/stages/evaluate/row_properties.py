@@ -63,15 +63,16 @@ def conditions(
     texts: Sequence[str], slices: Sequence[Slice], proposing: Bools, support: int
 ) -> Iterator[Property]:
     """Yield every condition; the arguments are those of `describe_rows`."""
+    for each in slices:  # first: the user's own names are better than ours
+        if each.group not in _GROUPS:
+            meets = np.zeros(len(texts), np.bool_)
+            meets[each.rows] = True
+            is_rule = each.group == "rule"
+            yield f"matches the rule {each.name!r}" if is_rule else f"{each.group} is {each.name}", meets
     if proposing.any():
         yield from _amounts(texts, proposing)
         yield from _signs(texts)
         yield from _words(texts, proposing, support)
-    for each in slices:
-        if each.group not in _GROUPS:
-            meets = np.zeros(len(texts), np.bool_)
-            meets[each.rows] = True
-            yield f"{each.group} is {each.name}", meets
 
 
 def _amounts(texts: Sequence[str], proposing: Bools) -> Iterator[Property]:
