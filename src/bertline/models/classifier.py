@@ -165,6 +165,10 @@ class Classifier:
             statistics=self._statistics,
         )
 
+    def count_tokens(self, texts: Texts) -> np.ndarray:
+        """Return how many tokens of each text the model reads, special ones included, int64 [N]."""
+        return self._truncator.encode(texts).lengths
+
     def outputs(self, texts: Texts) -> Outputs:
         """Return logits and states of `texts`; of a long text, the mean over its windows.
 

@@ -19,6 +19,8 @@ from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
 from bertline.rows.labels import in_scope, out_of_scope
 from bertline.stages.evaluate.behaviour import write_behaviour
+from bertline.stages.evaluate.confused_pairs import write_confused_pairs
+from bertline.stages.evaluate.cost import write_cost
 from bertline.stages.evaluate.data_checks import write_data_checks
 from bertline.stages.evaluate.label_issues import list_label_issues
 from bertline.stages.evaluate.mistakes import write_mistakes
@@ -64,6 +66,8 @@ def evaluate(
     )
     write_slices(params, scored.rows, scored.candidate, rules, report)
     write_behaviour(params, scored.rows, scored.classifier, behaviour, predictions=predictions, report=report)
+    write_confused_pairs(scored.candidate, scored.rows, report)
+    write_cost(params, scored.rows, scored.classifier, model, report)
     write_mistakes(scored.candidate, scored.rows, report)
     elsewhere = {
         "it lies in the training split": train,
