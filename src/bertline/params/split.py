@@ -19,12 +19,15 @@ class Params:
     folds: int | None
     fold: int
     near_duplicates: float | None
+    group_column: str | None
 
     def __post_init__(self) -> None:
         require("validation", self.validation, 0 < self.validation < 1, "0 < share < 1")
         require("test", self.test, 0 < self.test < 1, "0 < share < 1")
         rest = 1 - self.validation
         require("test", self.test, self.test < rest, f"< {rest:g}, so that rows are left to train on")
+        group = self.group_column
+        require("group_column", group, group != "", "null, source, batch, or a column of ingest.keep_columns")
         self._check_dates()
         self._check_folds()
         threshold = self.near_duplicates

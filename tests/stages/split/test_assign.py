@@ -113,6 +113,54 @@ def test_every_class_gets_its_share_within_four_standard_deviations(sample, seed
             assert abs(own.count(name) / len(own) - share) < 4 * (share * (1 - share) / len(own)) ** 0.5
 
 
+# By group
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.text(min_size=1), st.sampled_from("abcdefgh")), min_size=1, max_size=30), st.data()
+)
+def test_a_group_lies_on_one_side_and_no_other_row_moves_it(found, data):
+    shuffled = data.draw(st.permutations(found))
+    dealt = in_groups(shuffled, group_column="customer")
+    assert dealt == [in_groups([row], group_column="customer")[0] for row in shuffled]
+    assert len({(group, name) for (_, group), name in zip(shuffled, dealt, strict=True)}) == len(
+        {group for _, group in shuffled}
+    )
+
+
+def in_groups(found, **knobs):
+    extra = [[("customer", group)] if group else None for _, group in found]
+    return sides([text for text, _ in found], extra=extra, knobs=knobs)
+
+
+def test_a_row_without_a_group_is_dealt_by_its_template():
+    assert in_groups([(text, None) for text in TREC[:500]], group_column="customer") == sides(TREC[:500])
+
+
+def test_groups_get_their_share_of_the_sides():
+    dealt = in_groups([("same", f"{number}") for number in range(4000)], group_column="customer")
+    assert abs(dealt.count("test") / 4000 - 0.15) < 4 * (0.15 * 0.85 / 4000) ** 0.5
+
+
+def test_over_all_folds_each_group_is_tested_once():
+    found = [("same", f"{number}") for number in range(60)]
+    tested = [in_groups(found, group_column="customer", folds=3, fold=fold) for fold in range(3)]
+    assert all(names.count("test") == 1 for names in zip(*tested, strict=True))
+
+
+def test_the_delivery_may_be_the_group():
+    assert len(set(sides(TREC[:200], batch="one", knobs={"group_column": "batch"}))) == 1
+
+
+def test_an_official_side_goes_before_the_group():
+    rows = {"side": ["test", None], "batch": "one"}
+    assert sides(["a", "b"], {"test", "validation"}, knobs={"group_column": "batch"}, **rows) == [
+        "test",
+        "train",
+    ]
+
+
 # By the source, by time, by folds
 
 

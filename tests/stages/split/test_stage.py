@@ -252,6 +252,50 @@ def test_over_all_folds_each_row_is_tested_once(set_params):
     assert sorted(tested) == sorted(texts)
 
 
+# Groups
+
+
+def customers(count, of):
+    return [[("customer", of(number))] for number in range(count)]
+
+
+def test_the_report_counts_groups_and_none_straddles_whatever_arrives(set_params, trec):
+    set_params("split", group_column="customer", near_duplicates=0.7)
+    texts = random.Random(1).sample(list(trec), 900)
+    owners = customers(900, lambda number: str(number * 7 % 90))
+    earlier = {}
+    for rows in (500, 900):
+        write(texts[:rows], ["x", "y"] * (rows // 2), extra=owners[:rows])
+        sides, _ = run()
+        dealt = by_text(sides)
+        assert all(dealt[text] == earlier[text] for text in earlier.keys() & dealt.keys())
+        earlier |= dealt
+    found = summary()["groups"]
+    assert (found["groups"], found["straddling"], found["rows_without"]) == (90, 0, 0)
+    assert "No group lies on two splits" in (PATHS["report"] / "index.html").read_text()
+
+
+def test_a_group_that_fills_a_side_is_warned_about(set_params, capsys):
+    set_params("split", group_column="customer")
+    write(
+        unlike(600),
+        ["x", "y"] * 300,
+        extra=customers(600, lambda number: "big" if number > 100 else f"{number}"),
+    )
+    run()
+    assert "warning: one group of 'customer' holds " in capsys.readouterr().out
+
+
+def test_a_group_column_that_no_row_has_ends_the_command_with_one_line(set_params, run_stage):
+    set_params("split", group_column="customer")
+    write(unlike(400), ["x", "y"] * 200)
+    done = run_stage("split", **PATHS)
+    assert done.returncode == 1
+    assert "split.group_column is 'customer'" in done.stderr
+    assert "ingest.keep_columns" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 # The page
 
 

@@ -5,17 +5,26 @@ itself has split off: no other row, no order and no later batch can move it. The
 
 1. The row's own `side`: the source's official split.
 2. Time: rows from `test_from` on are test, from `validation_from` on validation, older ones train.
-3. A hash of the seed and the row's template (its letters alone): so "Your code is 1234" and "your code is
-   99!" lie on one side. A side that the source has split off officially gets no rows by hash; so name
-   the official split from the first run on, or rows that already have a side change it.
+3. With `group_column`, a hash of the seed and the row's group (a customer, a thread, a document): the rows of
+   one group lie on one side. A row without a group goes on to 4.
+4. A hash of the seed and the row's template (its letters alone): so "Your code is 1234" and "your code is
+   99!" lie on one side.
+
+A side that the source has split off officially gets no rows by hash; so name the official split from the
+first run on, or rows that already have a side change it.
 
 Does not guarantee:
 
 - That near-duplicates lie on one side. To keep groups together, it would have to move rows when others
   arrive. It hashes the template, which needs no other row; `near_duplicates` removes a row of each similar
   pair that still lies on two sides.
-- Exact shares per class. A quota would have to move old rows when new ones arrive. Each class gets its
-  share in expectation; `count_classes` returns what it got, and `missing_sides` warns where it got none.
+- That a group lies on one side where rules 1 or 2 assign some of its rows.
+- That a template lies on one side where its rows are of several groups.
+- That the row of a text stays in its group: of exact duplicates in several groups, `ingest` keeps the first,
+  and a file whose name sorts before the others may bring another first.
+- Exact shares per class or, with large groups, of the sides. A quota would have to move old rows when new
+  ones arrive. Each class gets its share in expectation; `count_classes` returns what it got, and
+  `missing_sides` warns where it got none.
 """
 
 import hashlib
@@ -30,11 +39,14 @@ import pyarrow.compute as pc
 
 from bertline.core.bounds import parse_date
 from bertline.params.split import Params
+from bertline.rows.extra import extra_column
 from bertline.rows.io import read_chunks
 from bertline.rows.text_key import PAIR_SEPARATOR, content_key
 
 SIDES = ("train", "validation", "test")
 """If similar rows lie on two sides, the row on the earlier of these sides is removed."""
+
+GROUP = "\x1fgroup:"  # a template holds no control character before letters, so no group hashes as a template
 
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)[!-~]+"
@@ -83,7 +95,7 @@ def deal(chunks: Iterable[pa.Table], params: Params, official: Collection[str]) 
     for rows in chunks:
         own = pc.index_in(rows["side"], pa.array(SIDES))
         if params.test_from is None:
-            rest = pa.array(_by_hash(rows, params.seed, intervals), pa.int32())
+            rest = pa.array(_by_hash(rows, params, intervals), pa.int32())
         else:
             rest = _by_time(rows["timestamp"], params)
         sides = pc.coalesce(own, rest)
@@ -98,6 +110,11 @@ def deal(chunks: Iterable[pa.Table], params: Params, official: Collection[str]) 
     return np.concatenate(dealt)
 
 
+def groups(rows: pa.Table, column: str) -> pa.Array | pa.ChunkedArray:
+    """Return the group of each row, [rows] strings, null for none; `column` is split.group_column."""
+    return rows[column] if column in ("source", "batch") else extra_column(rows, column)
+
+
 def _by_time(stamps: pa.ChunkedArray, params: Params) -> pa.ChunkedArray:
     assert params.validation_from is not None and params.test_from is not None  # noqa: PT018  one condition
     codes = pc.if_else(pc.greater_equal(stamps, pa.scalar(parse_date(params.test_from), stamps.type)), 2, 1)
@@ -105,10 +122,17 @@ def _by_time(stamps: pa.ChunkedArray, params: Params) -> pa.ChunkedArray:
     return pc.if_else(old, 0, codes).cast(pa.int32())
 
 
-def _by_hash(rows: pa.Table, seed: int, intervals: list[tuple[int, float, float]]) -> Iterator[int]:
-    for text, pair in zip(rows["text"].to_pylist(), rows["text_pair"].to_pylist(), strict=True):
-        key = template(text) if pair is None else f"{template(text)}{PAIR_SEPARATOR}{template(pair)}"
-        digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+def _by_hash(rows: pa.Table, params: Params, intervals: list[tuple[int, float, float]]) -> Iterator[int]:
+    names: list[str | None] = [None] * len(rows)
+    if params.group_column is not None:
+        names = groups(rows, params.group_column).to_pylist()
+    texts = zip(rows["text"].to_pylist(), rows["text_pair"].to_pylist(), names, strict=True)
+    for text, pair, group in texts:
+        if group is not None:
+            key = f"{GROUP}{group}"
+        else:
+            key = template(text) if pair is None else f"{template(text)}{PAIR_SEPARATOR}{template(pair)}"
+        digest = hashlib.sha256(f"{params.seed}:{key}".encode()).digest()
         uniform = (int.from_bytes(digest[:8]) >> 11) / 2**53  # 53 bits: exact in a float, never 1
         yield next((code for code, low, high in intervals if low <= uniform < high), 0)
 

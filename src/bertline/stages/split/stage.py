@@ -20,6 +20,7 @@ from bertline.rows.duckdb_query import connect, scratch_folder, select
 from bertline.rows.io import read_chunks, read_label_space, write_rows
 from bertline.rows.labels import LabelSpace, out_of_scope
 from bertline.stages.split.assign import SIDES, count_classes, deal, missing_sides, official_sides
+from bertline.stages.split.groups import count_groups, warnings
 from bertline.stages.split.near_duplicates import SET_ASIDE, TWINS, find_twins, with_twins
 from bertline.stages.split.report import summarize, worst_pairs, write_report
 
@@ -42,10 +43,12 @@ def split(*, rows: Path, out: Path, report: Path) -> None:
     found = {name: _count(out / f"{name}.parquet", space) for name in SIDES}
     classes = count_classes({name: counts for name, (counts, _) in found.items()})
     outside = {name: rows for name, (_, rows) in found.items()}
-    write_report(summarize(params, official, written, classes, outside), pairs, report)
+    grouped = None if params.group_column is None else count_groups(out, params.group_column)
+    summary = summarize(params, official, written, classes, outside)
+    write_report(summary | {"groups": grouped}, pairs, report)
     kept = ", ".join(f"{name} {written[name]}" for name in SIDES)
     print(f"{rows_in} rows = {kept}, removed {written['set_aside']} near-duplicates; {len(classes)} classes")
-    for line in missing_sides(classes):
+    for line in [*missing_sides(classes), *(warnings(grouped) if grouped else [])]:
         print(line)
     if any(outside.values()):
         print(f"out of scope: {', '.join(f'{name} {rows}' for name, rows in outside.items())}")
