@@ -126,6 +126,20 @@ def test_one_by_one_an_answer_depends_on_no_other_text(model_folder: Path) -> No
         np.testing.assert_array_equal(alone.probabilities([text])[0], row)
 
 
+def test_one_by_one_equal_tokens_are_computed_once(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Classifier(model_folder).one_by_one()
+    texts = ["my dog", "the cat", "THE  CAT", "a fish", "my dog"]
+    expected = np.concatenate([alone.probabilities([text]) for text in texts])
+    run, lengths = alone._backend.run, []
+    monkeypatch.setattr(
+        alone._backend, "run", lambda inputs: lengths.append(inputs["input_ids"].shape) or run(inputs)
+    )
+    np.testing.assert_array_equal(alone.probabilities(texts), expected)
+    assert len(lengths) == 3
+
+
 def test_no_texts_are_no_rows(model_folder: Path) -> None:
     assert Classifier(model_folder).probabilities([]).shape == (0, 3)
 

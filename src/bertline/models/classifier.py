@@ -177,6 +177,21 @@ class Classifier:
         """
         tokens = self._truncator.encode(texts)
         sequences = Tokens(input_ids=tokens.input_ids, offsets=tokens.offsets, type_ids=tokens.type_ids)
+        if self._batch_size == 1:  # nothing else has an influence, so equal tokens have equal outputs
+            firsts, places_S = _distinct(sequences)
+            found = self._run(sequences.pick(firsts))
+            logits_SC, states_SH = found[0][places_S], None if found[1] is None else found[1][places_S]
+        else:
+            logits_SC, states_SH = self._run(sequences)
+        if tokens.row_offsets is None:
+            return Outputs(logits_SC, states_SH)
+        windows_N = windows_of(tokens)
+        return Outputs(
+            _mean(logits_SC, windows_N), None if states_SH is None else _mean(states_SH, windows_N)
+        )
+
+    def _run(self, sequences: Tokens) -> tuple[Floats, Floats | None]:
+        """Return logits [S, C] and, if the model keeps them, states [S, H] of S sequences."""
         logits_SC = np.empty((len(sequences), len(self.space.classes)), np.float32)
         states_SH = None
         batches = sorted_order(sequences.lengths, self._batch_size)
@@ -192,12 +207,19 @@ class Classifier:
             raise ValueError(
                 f"the model in {self._folder} gives NaN or infinity for these texts; fine-tune it again"
             )
-        if tokens.row_offsets is None:
-            return Outputs(logits_SC, states_SH)
-        windows_N = windows_of(tokens)
-        return Outputs(
-            _mean(logits_SC, windows_N), None if states_SH is None else _mean(states_SH, windows_N)
-        )
+        return logits_SC, states_SH
+
+
+def _distinct(sequences: Tokens) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first of each set of equal sequences, and for each sequence [S] its place among these."""
+    places: dict[tuple[bytes, bytes], int] = {}
+    types_T, bounds = sequences.type_ids, zip(sequences.offsets, sequences.offsets[1:], strict=False)
+    keys = [
+        (sequences.input_ids[start:end].tobytes(), b"" if types_T is None else types_T[start:end].tobytes())
+        for start, end in bounds
+    ]
+    places_S = np.array([places.setdefault(key, len(places)) for key in keys], np.int64)
+    return np.unique(places_S, return_index=True)[1], places_S
 
 
 def _mean(values_S: Floats, windows_N: np.ndarray) -> Floats:
