@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from bertline.params.checking import check_params, sections
+from bertline.project.layout import PINNED_ROWS
 from bertline.training.checkpoints import training_code
 from tests.support.params import SHIPPED_PARAMS
 from tests.support.tiny import PROJECT
@@ -156,6 +157,11 @@ def test_only_evaluate_reads_the_test_split() -> None:
         if {"data/splits", "data/splits/test.parquet"} & set(fields["deps"])
     }
     assert readers == {"evaluate"}
+
+
+def test_a_pinned_row_reruns_the_evaluation_and_no_training() -> None:
+    readers = [stage for stage, fields in STAGES.items() if PINNED_ROWS.as_posix() in fields["deps"]]
+    assert readers == ["evaluate"]
 
 
 def test_the_import_contracts_name_every_stage() -> None:
