@@ -52,7 +52,7 @@ def write_notes(path: Path, notes: Mapping[str, Note], kind: type[Note]) -> None
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for _, note in sorted(notes.items()):  # a value on one line, so that a diff has one too
-            writer.writerow([" ".join(str(getattr(note, name)).split()) for name in columns])
+            writer.writerow([" ".join(str(getattr(note, name)).splitlines()).strip() for name in columns])
 
 
 def _parse(lines: Iterable[str], path: Path, kind: type[Note]) -> Iterator[tuple[int, str, Note]]:

@@ -50,7 +50,7 @@ def test_the_file_of_a_new_project_holds_no_pinned_row() -> None:
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    pinned = pins(one="a", two="b")
+    pinned = pins(one="a", two='two  spaces, and a "quote"')
     write_pinned_rows(tmp_path / "pinned.csv", pinned)
     assert read_pinned_rows(tmp_path / "pinned.csv") == pinned
 
