@@ -1,4 +1,4 @@
-// Draws the charts of a page and filters its tables. Without it the page shows all rows and no chart.
+// Draws the charts of a page, filters its tables and closes its details. Without it the page shows all rows and no chart.
 "use strict";
 
 const LOOK = {
@@ -47,6 +47,11 @@ function filterTable(form) {
 }
 
 document.documentElement.classList.add("scripted");
+document.querySelectorAll(".table").forEach((each) => { if (each.scrollWidth > each.clientWidth) each.tabIndex = 0; });
+document.querySelectorAll("details[data-closes]").forEach((each) => { each.open = false; });
 document.querySelectorAll("form.filter").forEach(filterTable);
-Promise.all([...document.querySelectorAll("figure.chart")].map(drawChart))
-  .then(() => { document.documentElement.dataset.drawn = "yes"; });
+const drawn = [...document.querySelectorAll("figure.chart")].map((figure) => drawChart(figure).catch((error) => {
+  figure.hidden = true; // the table has the numbers
+  console.error(error);
+}));
+Promise.all(drawn).then(() => { document.documentElement.dataset.drawn = "yes"; });

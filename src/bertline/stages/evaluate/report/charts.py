@@ -36,28 +36,26 @@ def _confusion(document: Mapping[str, Any]) -> Chart | None:
     if not document["cells"]:
         return None
     classes, cells = document["classes"], document["cells"]
+    order: Spec = {
+        "type": "nominal",
+        "sort": None,
+        "scale": {"domain": classes},
+    }  # `sort` makes code of names
     axes = {
-        "y": _field("actual", type="nominal", sort=classes, scale={"domain": classes}, title="actual"),
-        "x": _field("predicted", type="nominal", sort=classes, scale={"domain": classes})
+        "y": _field("actual", **order),
+        "x": _field("predicted", **order)
         | {"axis": {"orient": "top", "labelAngle": -35 if len(classes) > 8 else 0}},
+        "tooltip": [_tip("actual"), _tip("predicted"), _tip("rows", ","), _tip("share", ".1%", "of actual")],
     }
     rect: Spec = {
-        "mark": {"type": "rect", "color": ACCENT, "cornerRadius": 3},
-        "encoding": {
-            "opacity": _field("share", scale={"domain": [0, 1], "range": [0.06, 1]}, legend=None),
-            "tooltip": [
-                _tip("actual"),
-                _tip("predicted"),
-                _tip("rows", ","),
-                _tip("share", ".1%", "of actual"),
-            ],
-        },
+        "mark": _mark("rect", color=ACCENT, cornerRadius=3),
+        "encoding": {"opacity": _field("share", scale={"domain": [0, 1], "range": [0.06, 1]}, legend=None)},
     }
     white = {"condition": {"test": "datum.share > 0.55", "value": "var(--card)"}, "value": "var(--ink)"}
     text: Spec = {"mark": "text", "encoding": {"text": _field("rows", format=","), "color": white}}
     layers = [rect, text] if len(classes) <= NAMED else [rect]
     step = max(14, min(44, 520 // len(classes)))
-    spec = _spec(cells, layers, axes, height={"step": step})
+    spec = _spec(cells, layers, axes, height=step * len(classes))
     return "Confusion matrix: rows of each actual class by predicted class", spec
 
 
@@ -120,7 +118,7 @@ def _forest(rows: Sequence[Spec], name: str, overall: float | None = None) -> Sp
     }
     axes = {"y": _field("name", type="nominal", sort=None, axis={"title": None, "grid": True})}
     layers = [interval, point] if overall is None else [all_rows, interval, point]
-    return _spec(rows, layers, axes, height={"step": 24})
+    return _spec(rows, layers, axes, height=24 * len(rows))
 
 
 def _loss(training: Mapping[str, Any]) -> Chart:
@@ -163,10 +161,11 @@ def _validation(training: Mapping[str, Any]) -> Chart:
     return "Validation scores by epoch", _spec(points, [layer], axes, height=240)
 
 
-def _spec(values: Iterable[Mapping[str, Any]], layers: list[Spec], axes: Spec, height: Any) -> Spec:
+def _spec(values: Iterable[Mapping[str, Any]], layers: list[Spec], axes: Spec, height: int) -> Spec:
     return {
         "width": "container",
         "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
         "data": {"values": list(values)},
         "encoding": axes,
         "layer": layers,
