@@ -20,7 +20,7 @@ def _calibration(error: float) -> dict[str, float]:
 
 
 def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
-    """Return the documents of a model without a weak point; `label` and `text` stand wherever data stands."""
+    """Return the documents of a model with one shortcut; `label` and `text` stand wherever data stands."""
     example = {"id": "a1", "text": text}
     behaviour = {"kind": "invariance", "description": text, "cases": 291, "failures": 9, "skipped": None}
     changed = {"id": "a1", "before": text, "after": f"{text}!", "prediction_before": label}

@@ -31,8 +31,15 @@ WEAKNESSES: dict[str, Change] = {
 }
 
 
+def sound() -> dict[str, Any]:
+    """The documents of a model without a weak point."""
+    found = documents()
+    found["data_checks"]["shortcuts"] = []
+    return found
+
+
 def test_a_model_without_a_weak_point_is_to_be_compared() -> None:
-    said = conclude(documents())
+    said = conclude(sound())
     assert said["good"].startswith(
         "93.4% of 1,234 test rows are answered right (92.1% to 94.7%), 6.3 points more"
     )
@@ -43,7 +50,7 @@ def test_a_model_without_a_weak_point_is_to_be_compared() -> None:
 
 @pytest.mark.parametrize("sentence", WEAKNESSES)
 def test_a_weak_point_is_named(sentence: str) -> None:
-    found = documents()
+    found = sound()
     WEAKNESSES[sentence](found)
     assert sentence in conclude(found)["weak"]
 
@@ -53,7 +60,7 @@ def test_every_rule_has_a_weakness_that_it_finds() -> None:
 
 
 def test_the_weak_points_come_in_the_order_in_which_to_act() -> None:
-    found = documents()
+    found = sound()
     for change in WEAKNESSES.values():
         change(found)
     said = conclude(found)
@@ -64,7 +71,7 @@ def test_the_weak_points_come_in_the_order_in_which_to_act() -> None:
 
 
 def test_every_number_of_a_sentence_is_the_rounding_of_one_in_a_document() -> None:
-    found = documents()
+    found = sound()
     for change in WEAKNESSES.values():
         change(found)
     said = conclude(found)
@@ -86,13 +93,13 @@ def _roundings(document: Any) -> set[str]:
 
 
 def test_a_gain_that_is_not_shown_is_not_called_good() -> None:
-    found = documents()
+    found = sound()
     found["metrics"]["difference"].update(accuracy_low=-0.01)
     assert "baseline" not in conclude(found)["good"]
 
 
 def test_parts_that_are_absent_are_no_weak_point() -> None:
-    found = documents()
+    found = sound()
     for name in ("weak_slices", "behaviour", "pinned", "data_checks", "label_issues"):
         del found[name]
     assert conclude(found)["more"] == []
