@@ -56,8 +56,8 @@ def compare(root: Path, a: Side, b: Side, *, predictions_a: Predictions | None =
     return {
         "conclusion": conclusion,
         "cautions": cautions((a, b), (mine.reading, theirs.reading), test),
-        "a": {"name": a.name, "title": a.title, "model": a.model},
-        "b": {"name": b.name, "title": b.title, "model": b.model},
+        "a": {"name": a.name, "title": a.title, "subject": a.subject, "model": a.model},
+        "b": {"name": b.name, "title": b.title, "subject": b.subject, "model": b.model},
         "multi_label": test.space.multi_label,
         **found,
         "skipped": [{"name": name, "reason": reason} for name, reason in behaviour.skipped.items()],

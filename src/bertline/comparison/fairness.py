@@ -86,11 +86,12 @@ def _unknown_labels(reading: Reading, title: str, compared: ComparedRows) -> Ite
 
 
 def has_same_split(params: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    """Return whether two params.yaml choose the same rows for testing."""
+    """Return whether two params.yaml choose the same rows for testing; a setting that one lacks is null."""
     return _split_params(params) == _split_params(others)
 
 
 def _split_params(params: Mapping[str, Any]) -> list[object]:
     """Return the params that decide which rows are test rows."""
     ingest = params.get("ingest") or {}
-    return [params.get("split"), ingest.get("validation_source"), ingest.get("test_source")]
+    split = {name: value for name, value in (params.get("split") or {}).items() if value is not None}
+    return [split, ingest.get("validation_source"), ingest.get("test_source")]
