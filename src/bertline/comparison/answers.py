@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.comparison.fairness import Reading
@@ -53,10 +54,9 @@ def answers_of(
         if cases is None:
             from bertline.models.classifier import Classifier  # as in `predict_test_rows`
 
-            # As `one_by_one`, which torch need not, since it answers in float32.
-            model = Classifier(
-                folder, threads=params.threads, batch_size=1 if reading.exported else params.batch_size
-            )
+            model = Classifier(folder, threads=params.threads, batch_size=params.batch_size)
+            if reading.exported:  # torch answers in float32: a batch changes nothing, and is quicker
+                model = model.one_by_one()
             cases = replace(answer_cases(model, behaviour), space=reading.space)
     return Answers(predictions=predictions, cases=cases, reading=reading)
 
@@ -66,11 +66,12 @@ def _read_cases(path: Path, behaviour: Behaviour, space: LabelSpace) -> CaseAnsw
     if not path.is_file():
         return None
     table = pq.read_table(path)
-    asked = [behaviour.rows["text"].to_pylist(), behaviour.cases["text"].to_pylist()]
-    if table["text"].to_pylist() != [text for texts in asked for text in texts]:
+    columns = ["text", "text_pair"]
+    asked = pa.concat_tables([behaviour.rows.select(columns), behaviour.cases.select(columns)])
+    if not set(columns) <= set(table.column_names) or not table.select(columns).equals(asked):
         return None
     flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return CaseAnswers(space, *np.split(flat.reshape(len(table), -1), [len(asked[0])]))
+    return CaseAnswers(space, *np.split(flat.reshape(len(table), -1), [len(behaviour.rows)]))
 
 
 def predict_test_rows(model: Path, rows: Path, params: Params) -> Predictions:
