@@ -51,6 +51,14 @@ def test_a_rule_that_overlaps_a_weak_slice_is_not_reported_for_it():
     assert len(found["slices"]) == 1
 
 
+def test_a_rule_that_is_weak_only_among_the_rows_left_is_not_reported():
+    weak, better = _properties()[3][1], _properties()[7][1]
+    chance = np.where(weak, 0.5, np.where(better, 0.1, 0.02))  # property 7 is right more often than the rest
+    wrong = np.random.default_rng(1).random(ROWS) < np.where(weak & better, 0.02, chance)
+    found = find_weak_slices(_properties(), wrong, np.arange(ROWS) % 2 == 0, 0.95)["slices"]
+    assert all(each["accuracy"] < each["rest_accuracy"] for each in found)
+
+
 def test_without_weak_slices_few_searches_report_one():
     nothing = np.zeros(ROWS, np.bool_)
     assert sum(bool(_find(nothing, 0.0, seed)["slices"]) for seed in range(40)) <= 4

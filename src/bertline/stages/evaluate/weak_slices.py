@@ -6,9 +6,10 @@ One half of the rows proposes, the other half confirms:
   score is the likelihood-ratio statistic of "errors are more frequent here than elsewhere"; a second
   condition must raise it by more than chance would. The best rule is taken, its rows are set aside, and so
   on, up to `PROPOSALS` rules.
-- Confirming: Fisher's exact test, one-sided, of the rule's rows against the rest, again without the rows of
-  rules proposed before it. So a rule is not reported because it overlaps another one. Benjamini and
-  Hochberg's procedure over all proposals holds the false discovery rate.
+- Confirming: Fisher's exact test, one-sided, of the rule's rows against the rest: once of all rows, once
+  without the rows of rules proposed before it, and the larger p-value counts. So a rule is not reported
+  because it overlaps another one. Benjamini and Hochberg's procedure over all proposals holds the false
+  discovery rate.
 
 Guarantees: the same rows give the same slices; the halves are told apart by content ids, never by order. Does
 not guarantee that a slice is found (`detectable` says which would be), nor that a condition is the cause of
@@ -174,16 +175,22 @@ def likelihood_ratio(wrong: Any, rows: Any, all_wrong: Any, all_rows: Any) -> An
 
 
 def test(proposals: Sequence[Proposal], wrong: Bools) -> Floats:
-    """Return the one-sided p-value of each proposal on other rows [N]: Fisher's exact test."""
+    """Return the one-sided p-value of each proposal on other rows [N], the larger of two of Fisher's test.
+
+    One test has all rows, the other leaves out those of the proposals before it. So a rule must be worse than
+    the rest, and not only because it overlaps another rule.
+    """
     from scipy.stats import hypergeom
 
-    left = np.ones(len(wrong), np.bool_)
+    def fisher(inside: Bools, among: Bools) -> float:
+        counts = (among.sum(), (wrong & among).sum(), inside.sum())
+        return float(hypergeom.sf((wrong & inside).sum() - 1, *counts))
+
+    everything, left = np.ones((2, len(wrong)), np.bool_)
     p_values = []
     for each in proposals:
-        inside = each.rows & left
-        counts = (left.sum(), (wrong & left).sum(), inside.sum())
-        p_values.append(float(hypergeom.sf((wrong & inside).sum() - 1, *counts)))
-        left &= ~inside
+        p_values.append(max(fisher(each.rows, everything), fisher(each.rows & left, left)))
+        left = left & ~each.rows
     return np.array(p_values)
 
 
