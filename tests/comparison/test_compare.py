@@ -146,7 +146,7 @@ def test_cautions_name_what_is_not_fair(champion: Path, monkeypatch: pytest.Monk
     assert "another split" not in cautions
     assert "1 more test rows are out of scope" in cautions
     assert "no ONNX file" in cautions
-    monkeypatch.setattr(sides.Side, "params", lambda side: {"split": side.name})
+    monkeypatch.setattr(sides.Side, "params", lambda side: {"split": {"seed": side.name}})
     assert "The champion v1.0.0 was trained on another split" in "\n".join(document()["cautions"])
 
 
