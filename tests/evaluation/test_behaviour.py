@@ -178,6 +178,7 @@ def test_a_directional_test_watches_a_probability(
         ("{is: was}", ["Who was this?"]),  # a whole word
         ("{'is|this': [is, this]}", ["Who this is?"]),  # a pattern, and never what stands there
         ("{Where: Here}", []),
+        ("{'Who is this.': ''}", []),  # nothing would remain
     ],
 )
 def test_replaced_words_are_whole_words(replace: str, changed: list[str], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ Source: Ribeiro et al., Beyond Accuracy: Behavioral Testing of NLP Models with C
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from random import Random
 
 import numpy as np
@@ -59,12 +59,12 @@ class CaseAnswers:
     rows_RC: npt.NDArray[np.float32]
     cases_MC: npt.NDArray[np.float32]
 
-    @property
+    @cached_property
     def row_labels(self) -> list[str]:
         """The answer to each row [R], as a label of `LabelSpace`."""
         return _labels(self.space, self.rows_RC)
 
-    @property
+    @cached_property
     def case_labels(self) -> list[str]:
         """The answer to each case [M]."""
         return _labels(self.space, self.cases_MC)
@@ -130,7 +130,7 @@ def _change(test: UserTest, text: str, seed: int) -> str:
     changed = text
     for pattern, words in test.replace:
         changed = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", partial(_other, words, random), changed)
-    if test.replace and changed == text:  # the test is about the words that it replaces
+    if test.replace and (changed == text or not changed.strip()):  # the test is about the words it replaces
         return text
     return f"{test.prepend}{changed}{test.append}"
 
