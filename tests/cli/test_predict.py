@@ -124,3 +124,13 @@ def test_options_that_do_not_fit_together_are_one_line(
     said = bertline("plain", *arguments, status=1)
     assert fault in said
     assert len(said.splitlines()) == 1
+
+
+def test_time_prints_how_quickly_the_model_answers_and_no_answer(bertline: Callable[..., str]) -> None:
+    said = bertline("plain", "--time", *TEXTS)
+    assert "texts a second" in said
+    assert len(said.splitlines()) == 2
+
+
+def test_time_measures_texts_alone(bertline: Callable[..., str]) -> None:
+    assert "--time measures texts" in bertline("plain", "--time", "--json", "the cat", status=1)

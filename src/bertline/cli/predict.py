@@ -42,12 +42,19 @@ def predict(
         typer.Option(help="A column with the second texts of pairs. Default: ingest.pair_column."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 2,
+    timed: Annotated[
+        bool,
+        typer.Option("--time", help="Only measure how quickly the model answers these texts here."),
+    ] = False,
 ) -> None:
     """Classify texts with the champion, another version, or any model folder.
 
     A model with several labels a text prints each label with a probability of at least 0.5, or none. A model
     for sentence pairs takes the two texts of a pair with a tab between them. Give a text of several lines as
     an argument, because stdin is read line by line.
+
+    With --time, nothing is answered: the latency of one text a call and the texts a second in batches are
+    measured on this machine, tokenization included, and printed.
 
     With --input and --output, the rows of a file: all of them, in order, with all of their columns. Run the
     same command again to continue a run that was stopped.
@@ -58,6 +65,10 @@ def predict(
         raise ValueError("--input takes no texts beside the file and no --json; leave them out")
     if not input_file and (text_column or pair_column):
         raise ValueError("--text-column and --pair-column name columns of --input; give --input and --output")
+    if timed and (input_file or as_json or abstain):
+        raise ValueError(
+            "--time measures texts and prints no answers; leave out --input, --json and --abstain"
+        )
     folder, name = _find_model(model, version)
     from bertline.models.classifier import Classifier
 
@@ -67,6 +78,9 @@ def predict(
             f"the model in {folder} has no thresholds, so --abstain would refuse nothing: an older version "
             "made it, or too few validation rows; `dvc repro` makes models/candidate with thresholds"
         )
+    if timed:
+        _print_timing(classifier, texts)
+        return
     if input_file is None or output is None:
         _predict_texts(classifier, texts, as_json=as_json, abstain=abstain)
         return
@@ -99,6 +113,17 @@ def _predict_texts(
             chances = ", ".join(f"{probabilities[label]:.3f}" for label in shown)
             said = f"refused: {refused.replace('_', ' ')}" if refused else ", ".join(shown)
             print(f"{said}\t{chances}\t{' '.join(text.splitlines())}")
+
+
+def _print_timing(classifier: "Classifier", texts: list[str] | None) -> None:
+    from bertline.prediction.timing import measure
+
+    lines = texts or [line.rstrip("\n") for line in sys.stdin]
+    if not lines:
+        raise ValueError("--time got no texts; give some, or a file of lines: bertline predict --time < FILE")
+    for text in lines:
+        _require_utf_8(text)
+    print(measure(classifier, [_pair(line) for line in lines] if classifier.pairs else lines))
 
 
 def _find_model(model: Path | None, version: str | None) -> tuple[Path, str]:
