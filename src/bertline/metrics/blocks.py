@@ -25,6 +25,9 @@ def block_sums(values_NK: npt.NDArray[Any], seed: int) -> npt.NDArray[np.float64
     if rows <= BLOCKS:
         return np.column_stack([values_NK, np.ones(rows)])
     order_N = np.random.default_rng(seed).permutation(rows)
-    starts_B = np.arange(BLOCKS) * rows // BLOCKS
-    sums_BK = np.add.reduceat(values_NK[order_N], starts_B, axis=0, dtype=np.float64)
-    return np.column_stack([sums_BK, np.diff(starts_B, append=rows)])
+    sums_BK = np.zeros((BLOCKS, values_NK.shape[1] + 1))
+    for start in range(0, rows, BLOCKS):  # one row of each block at a time: no copy of all rows
+        dealt = values_NK[order_N[start : start + BLOCKS]]
+        sums_BK[: len(dealt), :-1] += dealt
+        sums_BK[: len(dealt), -1] += 1
+    return sums_BK

@@ -127,19 +127,27 @@ def _bootstrap(
     """
     assert len(rows[0]) > 0, "no rows to resample"
     units, counts = _units(rows, n_classes, settings["seed"])
-    draws = counts.sum()
     value = _statistics(counts[np.newaxis], units, scores)
     resamples, confidence = settings["resamples"], settings["confidence"]
     draw = np.random.default_rng(settings["seed"])
     chunk = max(1, _NUMBERS_AT_ONCE // (len(counts) + 3 * n_classes))
     found = np.empty((len(scores), resamples))
     for start in range(0, resamples, chunk):
-        drawn = draw.multinomial(draws, counts / draws, size=min(chunk, resamples - start))
+        drawn = _draw(draw, counts, min(chunk, resamples - start))
         found[:, start : start + chunk] = _statistics(drawn, units, scores)
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     return {
         name: Interval(float(value[i, 0]), float(low[i]), float(high[i])) for i, name in enumerate(scores)
     }
+
+
+def _draw(draw: np.random.Generator, counts: Integers, size: int) -> Integers:
+    """Return how often each of `size` resamples holds each of the K units [R, K]."""
+    draws, units = int(counts.sum()), len(counts)
+    if draws > units:
+        return draw.multinomial(draws, counts / draws, size=size)
+    singles = (draw.integers(draws, size=draws) for _ in range(size))  # ten times as fast
+    return np.stack([np.bincount(each, minlength=units) for each in singles])
 
 
 def _units(rows: tuple[Targets, ...], n_classes: int, seed: int) -> tuple[list[Floats], Integers]:

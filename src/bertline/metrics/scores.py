@@ -1,9 +1,10 @@
 """The full set of scores of a model, as scores.json and classes.json have them.
 
-The values come through the project's `evaluate` modules (`huggingface.py`). A score that is made of counts
-has an interval, except the mean Jaccard index of rows; a score of an order or of probabilities is a point
-value (calibration.json has the intervals of log-loss and Brier score). With one class a row, micro averages
-and weighted recall are the accuracy, and macro recall is the balanced accuracy: they are left out.
+A score that is made of counts has an interval; a score of an order or of probabilities is a point value, and
+so is the mean Jaccard index of rows (calibration.json has the intervals of log-loss and Brier score). With
+one class a row, micro averages and weighted recall are the accuracy, and macro recall is the balanced
+accuracy: they are left out. Point values come through the `evaluate` modules of `huggingface.py`, which cover the same
+functions for all other scores, too.
 """
 
 import tempfile
@@ -16,38 +17,17 @@ from bertline.metrics.predictions import Predictions
 
 _Calls = dict[str, tuple[type[huggingface.Module], dict[str, str]]]
 
-_BOTH: _Calls = {
-    "accuracy": (huggingface.Accuracy, {}),
-    "macro_precision": (huggingface.Precision, {"average": "macro"}),
-    "macro_f1": (huggingface.F1, {"average": "macro"}),
-    "weighted_precision": (huggingface.Precision, {"average": "weighted"}),
-    "weighted_f1": (huggingface.F1, {"average": "weighted"}),
-}
-_PROBABILITIES: _Calls = {
+SAME = {"macro_recall", "weighted_recall", "micro_precision", "micro_recall", "micro_f1"}
+"""With one class a row they are the accuracy or the balanced accuracy."""
+POINTS: _Calls = {
     "macro_roc_auc": (huggingface.RocAuc, {}),
     "macro_average_precision": (huggingface.AveragePrecision, {}),
     "log_loss": (huggingface.LogLoss, {}),
     "brier": (huggingface.Brier, {}),
 }
-SINGLE: _Calls = {
-    **_BOTH,
-    "balanced_accuracy": (huggingface.BalancedAccuracy, {}),
-    "mcc": (huggingface.MatthewsCorrelation, {}),
-    "kappa": (huggingface.CohenKappa, {}),
-    **_PROBABILITIES,
-}
-SEVERAL: _Calls = {
-    **_BOTH,
-    "macro_recall": (huggingface.Recall, {"average": "macro"}),
-    "weighted_recall": (huggingface.Recall, {"average": "weighted"}),
-    "micro_precision": (huggingface.Precision, {"average": "micro"}),
-    "micro_recall": (huggingface.Recall, {"average": "micro"}),
-    "micro_f1": (huggingface.F1, {"average": "micro"}),
-    "hamming_loss": (huggingface.HammingLoss, {}),
-    "macro_jaccard": (huggingface.Jaccard, {"average": "macro"}),
-    "micro_jaccard": (huggingface.Jaccard, {"average": "micro"}),
+POINTS_OF_SEVERAL: _Calls = {
+    **POINTS,
     "samples_jaccard": (huggingface.Jaccard, {"average": "samples"}),
-    **_PROBABILITIES,
     "micro_roc_auc": (huggingface.RocAuc, {"average": "micro"}),
     "micro_average_precision": (huggingface.AveragePrecision, {"average": "micro"}),
     "label_ranking_average_precision": (huggingface.LabelRanking, {}),
@@ -60,14 +40,16 @@ def model_scores(predictions: Predictions, **settings: Unpack[Settings]) -> dict
     A score that these rows cannot have is left out: an area under a curve where no class has rows on both
     sides.
     """
-    found = count_intervals(predictions.expected, predictions.predicted, len(predictions.classes), **settings)
+    several = predictions.multi_label
     numbers: dict[str, float] = {}
-    for name, (module, options) in (SEVERAL if predictions.multi_label else SINGLE).items():
+    found = count_intervals(predictions.expected, predictions.predicted, len(predictions.classes), **settings)
+    for name, interval in found.items():
+        if several or name not in SAME:
+            numbers |= {name: interval.value} | ends(name, interval)
+    for name, (module, options) in (POINTS_OF_SEVERAL if several else POINTS).items():
         (value,) = _compute(module, predictions, **options).values()
         if value is not None:
             numbers[name] = value
-        if name in found:
-            numbers |= ends(name, found[name])
     return numbers
 
 
