@@ -3,8 +3,8 @@
 A score that is made of counts has an interval; a score of an order or of probabilities is a point value, and
 so is the mean Jaccard index of rows (calibration.json has the intervals of log-loss and Brier score). With
 one class a row, micro averages and weighted recall are the accuracy, and macro recall is the balanced
-accuracy: they are left out. Point values come through the `evaluate` modules of `huggingface.py`, which cover the same
-functions for all other scores, too.
+accuracy: they are left out. Point values come through the `evaluate` modules of `huggingface.py`, which cover
+the same functions for all other scores, too.
 """
 
 import tempfile
