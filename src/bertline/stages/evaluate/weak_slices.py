@@ -84,12 +84,8 @@ def find_weak_slices(
     level = round(1 - confidence, 10)
     sizes = {"proposed_on": int(proposing.sum()), "confirmed_on": int(confirming.sum())}
     document: dict[str, Any] = {"level": level, **sizes, "detectable": None, "slices": [], "skipped": None}
-    if min(sizes.values()) < MIN_ROWS:
-        fewer = f"{len(wrong):,} rows; each half needs {MIN_ROWS}, to propose slices and to confirm them"
-        return document | {"skipped": fewer}
-    if min(wrong[proposing].sum(), wrong[confirming].sum()) < MIN_WRONG:
-        few = f"{int(wrong.sum()):,} wrong answers; each half of the rows needs {MIN_WRONG}"
-        return document | {"skipped": few}
+    if reason := _too_few(wrong, proposing):
+        return document | {"skipped": reason}
     proposals = propose(
         [(name, meets[proposing]) for name, meets in properties], wrong[proposing], min_support(proposing)
     )
@@ -99,7 +95,7 @@ def find_weak_slices(
         for each in proposals
     ]
     failed = wrong[confirming]
-    p_values = test(proposals, failed)
+    p_values = confirm(proposals, failed)
     q_values = adjust(p_values)
     found = []
     for place in np.argsort(p_values, kind="stable"):
@@ -108,6 +104,16 @@ def find_weak_slices(
             found.append(_describe(proposals[place], failed, confidence) | p_q)
     points = detectable_points(sizes, float(wrong.mean()), level, len(properties))
     return document | {"detectable": {"share": SHARE, "points": points, "power": POWER}, "slices": found}
+
+
+def _too_few(wrong: Bools, proposing: Bools) -> str | None:
+    """Return why these rows are too few, None if they are not."""
+    parts = wrong[proposing], wrong[~proposing]
+    if min(map(len, parts)) < MIN_ROWS:
+        return f"{len(wrong):,} rows; each half needs {MIN_ROWS}, to propose slices and to confirm them"
+    if min(part.sum() for part in parts) < MIN_WRONG:
+        return f"{int(wrong.sum()):,} wrong answers; each half of the rows needs {MIN_WRONG}"
+    return None
 
 
 def _describe(proposal: Proposal, failed: Bools, confidence: float) -> dict[str, Any]:
@@ -174,11 +180,11 @@ def likelihood_ratio(wrong: Any, rows: Any, all_wrong: Any, all_rows: Any) -> An
     return np.where(more, 2 * (apart - log_likelihood(all_wrong, all_rows)), 0.0)
 
 
-def test(proposals: Sequence[Proposal], wrong: Bools) -> Floats:
-    """Return the one-sided p-value of each proposal on other rows [N], the larger of two of Fisher's test.
+def confirm(proposals: Sequence[Proposal], wrong: Bools) -> Floats:
+    """Return the p-value of each proposal on other rows [N]: Fisher's exact test, one-sided.
 
-    One test has all rows, the other leaves out those of the proposals before it. So a rule must be worse than
-    the rest, and not only because it overlaps another rule.
+    It is the larger one of two: of all rows, and without those of the proposals before it. So a rule must be
+    worse than the rest, and not only because it overlaps another rule.
     """
     from scipy.stats import hypergeom
 
@@ -224,13 +230,13 @@ def detectable_points(sizes: dict[str, int], error: float, level: float, conditi
         return inside, int(passing[0]) if len(passing) else inside + 1
 
     propose_ = needed(sizes["proposed_on"], lambda w, i, t, n: likelihood_ratio(w, i, t, n) > by_chance)
-    confirm = needed(
+    confirm_ = needed(
         sizes["confirmed_on"], lambda w, i, t, n: hypergeom.sf(w - 1, n, t, i) <= level / PROPOSALS
     )
     points = np.arange(1, 1001) / 10
     points = points[error + points / 100 <= 1]
     shares = error + points / 100
-    power = np.prod([binom.sf(least - 1, inside, shares) for inside, least in (propose_, confirm)], axis=0)
+    power = np.prod([binom.sf(least - 1, inside, shares) for inside, least in (propose_, confirm_)], axis=0)
     enough = np.flatnonzero(power >= POWER)
     return float(points[enough[0]]) if len(enough) else None
 
