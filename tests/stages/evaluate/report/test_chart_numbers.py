@@ -35,7 +35,7 @@ def test_the_cells_hold_every_row_once_and_their_shares_add_up_to_one() -> None:
 def test_a_matrix_that_nobody_can_read_is_left_out_with_a_reason() -> None:
     found = confusion_matrix(predictions(MAX_CLASSES + 1))
     assert found["cells"] == []
-    assert "61 classes" in found["skipped"]
+    assert f"{MAX_CLASSES + 1} classes" in found["skipped"]
 
 
 def test_the_bins_hold_every_row_once() -> None:

@@ -12,7 +12,7 @@ from bertline.metrics.predictions import Predictions
 from bertline.metrics.rounding import rounded
 from bertline.stages.evaluate.training_curves import Curves
 
-MAX_CLASSES = 60  # of a confusion matrix that can be read
+MAX_CLASSES = 40  # of a confusion matrix that can be read
 MAX_STEPS = 300  # of the training loss; beyond that each point is the mean of several steps
 
 
