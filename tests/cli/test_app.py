@@ -59,7 +59,7 @@ def predicting(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("predict", "fetch", "promote", "rollback", "history", "quarantine"):
+    for command in ("predict", "fetch", "promote", "rollback", "history", "compare", "quarantine"):
         assert f"bertline {command}" in bertline(command, "--help")
 
 

@@ -40,4 +40,4 @@ def write_page(document: Mapping[str, Any], path: Path) -> None:
 
 def page_name(a: str, b: str) -> str:
     """Return the name of the page of two models by their names, which may be paths."""
-    return "-".join(re.sub(r"[^\w.]+", "_", name).strip("_") for name in (a, b)) + ".html"
+    return "-".join(re.sub(r"[^\w.]+", "_", name).strip("._") for name in (a, b)) + ".html"
