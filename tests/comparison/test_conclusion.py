@@ -41,7 +41,9 @@ def test_the_second_sentence_names_the_clearest_of_what_is_worse_and_better() ->
         "the other 1 differences may be chance."
     )
     nothing = conclude(document(difference("n", "not shown")), "A", "B")[1]
-    assert nothing == "None of the 1 differences by class, slice and behavioural test is more than chance."
+    assert (
+        nothing == "None of the 1 differences by class, slice and behavioural test can be told from chance."
+    )
 
 
 def test_the_worse_differences_come_first_and_chance_not_at_all() -> None:

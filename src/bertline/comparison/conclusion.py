@@ -26,8 +26,8 @@ def _second(differences: Sequence[Mapping[str, Any]]) -> str:
     )
     if not worse and not better:
         return (
-            f"None of the {len(differences):,} differences by class, slice and behavioural test is more than "
-            "chance."
+            f"None of the {len(differences):,} differences by class, slice and behavioural test can be told "
+            "from chance."
         )
     parts = [
         f"{verdict} in {_names(found)}" for verdict, found in (("worse", worse), ("better", better)) if found
