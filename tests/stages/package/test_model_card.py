@@ -247,6 +247,13 @@ def test_a_part_that_an_older_run_lacks_makes_the_card_shorter(
     assert ModelCard(shorter).data.library_name == "transformers"
 
 
+def test_a_label_without_test_rows_has_a_dash_for_its_scores(tmp_path: Path) -> None:
+    files = documents(LABELS)
+    none = dict.fromkeys(("precision", "recall", "f1", "support"), 0.0)
+    files["evaluation/classes.json"]["spam"] = none
+    assert "| spam | 1,713 | 307 | - | - | - |".replace(" - ", " \N{EN DASH} ") in write(tmp_path, files)
+
+
 def test_many_labels_are_folded_and_their_lowest_are_named(tmp_path: Path) -> None:
     labels = [f"intent {chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(150)]
     files = documents(labels)

@@ -24,11 +24,16 @@ def labels(reports: Reports, examples: Mapping[str, Sequence[str]]) -> Markdown:
     for label in reports.classes:
         counts, found = split.get(label, {}), scores.get(label, {})
         row = [label, count(counts.get("train")), count(counts.get("test"))]
-        row += [with_interval(found, name, as_share=False) for name in ("precision", "recall", "f1")]
+        row += [_class_score(found, name) for name in ("precision", "recall", "f1")]
         if shows:
             row.append(Markdown("<br>".join(map(inline, examples.get(label, [])))))
         rows.append(row)
     return folded(table(columns, rows), len(rows), "All labels")
+
+
+def _class_score(found: Mapping[str, Any], name: str) -> str:
+    """Return a score of a class; a dash where no test row has the label, since its zeros measure nothing."""
+    return "\N{EN DASH}" if found.get("support") == 0 else with_interval(found, name, as_share=False)
 
 
 def scores(reports: Reports) -> Markdown | None:

@@ -153,3 +153,12 @@ def test_labels_of_a_row_with_several_are_tags_of_their_own() -> None:
     assert '<span class="quiet">none</span>' in html
     assert re.search(r'<span class="tag">ham</span>\s+<span class="tag">spam</span>', html)
     assert "Exact match" in html
+
+
+def test_a_class_without_test_rows_has_dashes_and_the_page_says_why() -> None:
+    found = documents()
+    found["classes"]["spam"] = dict.fromkeys(("precision", "recall", "f1", "support"), 0.0)
+    html = page(found)
+    assert html.count(3 * '<td class="n">\N{EN DASH}</td>') == 1
+    assert "A label without rows has no F1" in html
+    assert "A label without rows has no F1" not in page()
