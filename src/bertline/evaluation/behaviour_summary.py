@@ -15,7 +15,7 @@ from bertline.rows.io import inputs
 
 EXAMPLES = 5
 CHARACTERS = 280
-"""Of a text that is quoted; of a longer one those around the first change."""
+"""A quoted text has at most so many; a longer one is cut around the first change."""
 
 _LEAD = 60  # of them stand before the change
 

@@ -39,7 +39,7 @@ def write_behaviour(
 def answers_table(behaviour: Behaviour, answers: CaseAnswers) -> pa.Table:
     """Return test, id, text, prediction and probabilities of each row, whose test is null, and each case.
 
-    Of a sentence pair, `text_pair` is the second text.
+    `text_pair` is the second text of a sentence pair.
     """
     rows = behaviour.rows.select(["id", "text", "text_pair"])
     asked = pa.concat_tables(

@@ -44,7 +44,7 @@ def describe_rows(
 ) -> list[Property]:
     """Return the conditions that at least `support` rows meet and as many do not, in the proposing part.
 
-    Of several conditions that the same rows meet, the first is kept.
+    Where the same rows meet several conditions, the first is kept.
 
     Args:
         texts: of each row [N].
