@@ -59,8 +59,8 @@ def _line(document: dict[str, Any]) -> str:
     tests = [test for test in document["tests"] if test["cases"]]
     if not tests:
         return "behavioural tests: none has a case"
+    line = f"behavioural tests: {len(tests)} on {document['rows']:,} rows; "
     worst = max(tests, key=lambda test: test["failure_rate"])
-    return (
-        f"behavioural tests: {len(tests)} on {document['rows']:,} rows; most failures in {worst['name']}"
-        f" ({worst['failure_rate']:.1%} of {worst['cases']:,} texts)"
-    )
+    if not worst["failures"]:
+        return f"{line}no failures"
+    return f"{line}most failures in {worst['name']} ({worst['failure_rate']:.1%} of {worst['cases']:,} texts)"

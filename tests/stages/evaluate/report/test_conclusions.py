@@ -23,6 +23,9 @@ WEAKNESSES: dict[str, Change] = {
     "Its probabilities are off": lambda found: found["calibration"]["candidate"].update(
         calibration_error=0.0765, calibration_error_low=0.0543
     ),
+    "No test row has the label eggs, so": lambda found: found["classes"].update(
+        eggs=dict.fromkeys(("precision", "recall", "f1", "support"), 0.0)
+    ),
     "has only 3 test rows": lambda found: found["classes"]["spam"].update(support=3),
     "A shortcut": lambda found: found["data_checks"]["shortcuts"].append(
         {"property": "has a digit", "label": "ham", "train": 0.9123, "test": 0.5432, "rows": 55}
@@ -56,7 +59,7 @@ def test_a_weak_point_is_named(sentence: str) -> None:
 
 
 def test_every_rule_has_a_weakness_that_it_finds() -> None:
-    assert len(WEAKNESSES) == len(RULES)
+    assert len(WEAKNESSES) == len(RULES) - 1  # a candidate that is worse than the baseline has its own test
 
 
 def test_the_weak_points_come_in_the_order_in_which_to_act() -> None:
@@ -90,6 +93,33 @@ def _roundings(document: Any) -> set[str]:
         return set()
     hundredfold = 100 * document
     return {f"{document:,.0f}", f"{hundredfold:.1f}%", f"{hundredfold:.1f}", f"{hundredfold:+.1f}"}
+
+
+def test_a_candidate_that_is_worse_than_the_baseline_is_named_before_all_else() -> None:
+    found = sound()
+    for change in WEAKNESSES.values():
+        change(found)
+    found["metrics"]["difference"].update(macro_f1=-0.2, macro_f1_low=-0.25, macro_f1_high=-0.15)
+    said = conclude(found)
+    assert said["weak"] == (
+        "The candidate is worse than the TF-IDF baseline: macro-F1 -20.0 points (-25.0 to -15.0)."
+    )
+    others = " ".join(said["more"])
+    assert "not shown to be better" not in others
+    assert "labels look wrong" not in others  # it is no judge of labels
+
+
+def test_a_loss_that_is_shown_stands_beside_the_accuracy() -> None:
+    found = sound()
+    found["metrics"]["difference"].update(accuracy=-0.2, accuracy_low=-0.25, accuracy_high=-0.15)
+    assert conclude(found)["good"].endswith(", 20.0 points fewer than by the TF-IDF baseline (15.0 to 25.0).")
+
+
+def test_several_classes_without_test_rows_are_one_finding() -> None:
+    found = sound()
+    for label in ("eggs", "bacon"):
+        found["classes"][label] = dict.fromkeys(("precision", "recall", "f1", "support"), 0.0)
+    assert conclude(found)["weak"].startswith("No test row has the label bacon, nor some others")
 
 
 def test_a_gain_that_is_not_shown_is_not_called_good() -> None:

@@ -53,10 +53,14 @@ def _good(metrics: Mapping[str, Any]) -> str:
     candidate, difference = metrics["candidate"], metrics["difference"]
     right = f"{_percent(candidate['accuracy'])} of {_rows(metrics['rows'], 'test row')} are answered right"
     ends = f"({_range(candidate, 'accuracy')})"
-    if difference["accuracy_low"] <= 0:
-        return f"{right} {ends}."
-    gain, low, high = (f"{100 * difference['accuracy' + end]:.1f}" for end in ("", "_low", "_high"))
-    return f"{right} {ends}, {gain} points more than by the TF-IDF baseline ({low} to {high})."
+    gain, low, high = (100 * difference["accuracy" + end] for end in ("", "_low", "_high"))
+    if low > 0:
+        compared = f", {gain:.1f} points more than by the TF-IDF baseline ({low:.1f} to {high:.1f})"
+    elif high < 0:
+        compared = f", {-gain:.1f} points fewer than by the TF-IDF baseline ({-high:.1f} to {-low:.1f})"
+    else:
+        compared = ""
+    return f"{right} {ends}{compared}."
 
 
 def _few_test_rows(documents: Documents) -> Finding | None:
@@ -70,16 +74,32 @@ def _few_test_rows(documents: Documents) -> Finding | None:
     )
 
 
-def _no_gain_over_baseline(documents: Documents) -> Finding | None:
-    difference = documents["metrics"]["difference"]
-    if difference["macro_f1_low"] > 0:
+def _worse_than_baseline(documents: Documents) -> Finding | None:
+    if not _is_worse(documents):
         return None
-    gain, low, high = (f"{100 * difference['macro_f1' + end]:+.1f}" for end in ("", "_low", "_high"))
-    what = "is worse than" if difference["macro_f1_high"] < 0 else "is not shown to be better than"
     return Finding(
-        f"The candidate {what} the TF-IDF baseline: macro-F1 {gain} points ({low} to {high}).",
-        "Read its most confident mistakes, then try other settings (bertline ablate) before you promote it.",
+        f"The candidate is worse than the TF-IDF baseline: {_gain(documents)}.",
+        "Do not promote it: look at its training, then try other settings (bertline ablate).",
     )
+
+
+def _no_gain_over_baseline(documents: Documents) -> Finding | None:
+    if documents["metrics"]["difference"]["macro_f1_low"] > 0 or _is_worse(documents):
+        return None
+    return Finding(
+        f"The candidate is not shown to be better than the TF-IDF baseline: {_gain(documents)}.",
+        "Label more test rows, or try other settings (bertline ablate), before you promote it.",
+    )
+
+
+def _is_worse(documents: Documents) -> bool:
+    return bool(documents["metrics"]["difference"]["macro_f1_high"] < 0)
+
+
+def _gain(documents: Documents) -> str:
+    difference = documents["metrics"]["difference"]
+    gain, low, high = (f"{100 * difference['macro_f1' + end]:+.1f}" for end in ("", "_low", "_high"))
+    return f"macro-F1 {gain} points ({low} to {high})"
 
 
 def _broken_pins(documents: Documents) -> Finding | None:
@@ -88,7 +108,7 @@ def _broken_pins(documents: Documents) -> Finding | None:
         return None
     return Finding(
         f"Pinned rows are broken: {pinned['right']:,} of {pinned['scored']:,} are answered right.",
-        "Read those that are wrong under Regression rows, and add rows like them to the training data.",
+        "Read those that are wrong (bertline mistakes pinned), and add training rows like them.",
     )
 
 
@@ -102,7 +122,7 @@ def _weak_class(documents: Documents) -> Finding | None:
     rows = _rows(classes[label]["support"], "row")
     return Finding(
         f"The class {cut(label, 60)} is weak: F1 {_percent(f1)} on {rows}, {_percent(mean)} on average.",
-        f"Read the mistakes of {cut(label, 60)} below, correct wrong labels, and label more rows of it.",
+        "Read its mistakes (bertline mistakes --class), correct wrong labels, and label more rows of it.",
     )
 
 
@@ -115,6 +135,18 @@ def _rare_class(documents: Documents) -> Finding | None:
     return Finding(
         f"The class {cut(label, 60)} has only {_rows(rows, 'test row')}, so its scores are chance.",
         f"Label more rows of {cut(label, 60)}.",
+    )
+
+
+def _class_without_rows(documents: Documents) -> Finding | None:
+    absent = sorted(label for label, row in documents["classes"].items() if not row["support"])
+    if not absent:
+        return None
+    first, they = cut(absent[0], 60), "it is" if len(absent) == 1 else "they are"
+    others = "" if len(absent) == 1 else ", nor some others"
+    return Finding(
+        f"No test row has the label {first}{others}, so nothing shows how well {they} answered.",
+        f"Label rows of {first}, until some of them fall on the test side.",
     )
 
 
@@ -139,7 +171,7 @@ def _failing_behaviour(documents: Documents) -> Finding | None:
     return Finding(
         f"The behavioural test {cut(worst['name'], 60)} fails in {_percent(worst['failure_rate'])} of "
         f"{_rows(worst['cases'], 'case')} ({_range(worst, 'failure_rate')}).",
-        "Read its examples under Behavioural tests; if users write such texts, add some for training.",
+        "Read its examples in report.html; if users write such texts, add some for training.",
     )
 
 
@@ -173,7 +205,7 @@ def _shortcut(documents: Documents) -> Finding | None:
 
 def _doubtful_labels(documents: Documents) -> Finding | None:
     issues = documents.get("label_issues")
-    if not issues or issues["found"]["test"] <= DOUBTFUL * issues["rows"]["test"]:
+    if not issues or _is_worse(documents) or issues["found"]["test"] <= DOUBTFUL * issues["rows"]["test"]:
         return None
     return Finding(
         f"{issues['found']['test']:,} of {_rows(issues['rows']['test'], 'test label')} look wrong.",
@@ -182,6 +214,7 @@ def _doubtful_labels(documents: Documents) -> Finding | None:
 
 
 RULES: tuple[Callable[[Documents], Finding | None], ...] = (
+    _worse_than_baseline,
     _few_test_rows,
     _no_gain_over_baseline,
     _broken_pins,
@@ -189,6 +222,7 @@ RULES: tuple[Callable[[Documents], Finding | None], ...] = (
     _weak_slice,
     _failing_behaviour,
     _miscalibrated,
+    _class_without_rows,
     _rare_class,
     _shortcut,
     _doubtful_labels,
