@@ -74,3 +74,21 @@ def test_the_line_names_the_test_with_most_failures(tmp_path: Path, capsys: pyte
     document = write(tmp_path / "one")
     worst = max(document["tests"], key=lambda test: test["failure_rate"] or 0)
     assert f"most failures in {worst['name']}" in capsys.readouterr().out
+
+
+def test_without_a_failure_no_test_is_called_the_worst(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Same(Alone):
+        def probabilities(self, texts: list[str]) -> np.ndarray:
+            return np.tile(np.float32([0.75, 0.25]), (len(texts), 1))
+
+    class Asked:
+        space = Alone.space
+
+        def one_by_one(self) -> Alone:
+            return Same()
+
+    asked = cast(Classifier, Asked())
+    write_behaviour(PARAMS, ROWS, asked, SHIPPED / "behaviour.yaml", predictions=tmp_path, report=tmp_path)
+    assert capsys.readouterr().out.endswith("on 3 rows; no failures\n")
