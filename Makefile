@@ -37,6 +37,7 @@ bench: setup  ## the numbers of the README, measured here
 	@$(BIN)/python -m benchmarks.data
 	@$(BIN)/python -m benchmarks.model_stages
 	@$(BIN)/python -m benchmarks.prediction --set trec
+	@$(BIN)/python -m benchmarks.evaluation
 
 ablate: setup  ## try techniques of fine-tuning one by one on your data, each run a DVC experiment
 	@$(BIN)/bertline ablate

@@ -94,15 +94,18 @@ def write_inputs(rows: int) -> None:
         write_rows(random_rows(round(rows * share), seed), SPLITS / f"{side}.parquet")
 
 
-def random_rows(rows: int, seed: int) -> Iterator[pa.Table]:
-    """Yield `rows` random rows. The length of the first word decides the class of nine rows of ten."""
+def random_rows(rows: int, seed: int, phrases_each: int = 5) -> Iterator[pa.Table]:
+    """Yield `rows` random rows of so many phrases, each of eight words on average.
+
+    The length of the first word decides the class of nine rows of ten.
+    """
     words = [word for chunk in sample() for text in chunk for word in text.split()]
     draw = random.Random(1)
     phrases = [" ".join(draw.choices(words, k=draw.randint(3, 13))) for _ in range(200_000)]
     draw, ids = random.Random(seed), IdAssigner()
     for start in range(0, rows, CHUNK):
         count = min(CHUNK, rows - start)
-        texts = [" ".join(draw.choices(phrases, k=5)) for _ in range(count)]
+        texts = [" ".join(draw.choices(phrases, k=phrases_each)) for _ in range(count)]
         lengths = [len(text.split(" ", 1)[0]) if draw.random() < 0.9 else draw.randrange(6) for text in texts]
         yield ids.identify(make_rows(texts, [LABELS[length % len(LABELS)] for length in lengths]))
 

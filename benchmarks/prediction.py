@@ -110,7 +110,7 @@ def make_ways(folder: Path) -> dict[str, Callable[[list[str]], object]]:
     }
 
 
-def save_model(folder: Path, encoder: Path, onnx: str) -> None:
+def save_model(folder: Path, encoder: Path, onnx: str, classes: tuple[str, ...] = CLASSES) -> None:
     """Write a classifier of `encoder`, whose head is random, with its ONNX file."""
     import torch
 
@@ -118,7 +118,7 @@ def save_model(folder: Path, encoder: Path, onnx: str) -> None:
     from bertline.stages.export.onnx_model import write_onnx
 
     torch.manual_seed(0)
-    save_classifier(build_classifier(encoder, CLASSES), encoder, MAX_LENGTH, folder)
+    save_classifier(build_classifier(encoder, classes), encoder, MAX_LENGTH, folder)
     write_json(folder / "bertline.json", {"max_length": MAX_LENGTH})
     (folder / onnx).parent.mkdir()
     write_onnx(load_classifier(folder), folder / onnx)
