@@ -251,6 +251,10 @@ def test_an_own_invariance_test_and_generic_ones_left_out(tmp_path: Path) -> Non
             "tests: [{name: a, kind: minimum_functionality, texts: ['{x}'], label: HUM, slots: {}}]",
             "slot 'x'",
         ),
+        (
+            "tests: [{name: a, kind: minimum_functionality, texts: [b], label: HUM, slots: {x: [c]}}]",
+            "no text has the slot 'x'; write it as {x}",
+        ),
         ("tests: [{name: a, kind: minimum_functionality, texts: ['{'], label: HUM, slots: {}}]", "brace"),
         ("tests: [{name: a, kind: directional, append: x, label: HUM, must_not: rise, by: 2}]", "by is 2"),
         ("tests: [{name: a, kind: directional, append: x, label: HUM, must_not: no, by: 0}]", "must_not is"),

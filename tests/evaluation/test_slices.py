@@ -73,7 +73,12 @@ def test_slices_of_length_are_named_for_the_lengths_in_them():
 def test_a_slice_of_few_rows_is_counted_and_not_shown():
     found = _find(_rows(source=["a.csv"] * 55 + ["b.csv"] * 5))
     assert _named(found, "source") == {"a.csv": 55}
-    assert _reasons(found, "source") == ["1 with fewer than 10 rows"]
+    assert _reasons(found, "source") == ["1 with fewer than 10 rows: b.csv"]
+
+
+def test_at_most_three_of_the_slices_of_few_rows_are_named():
+    found = _find(_rows(source=["a.csv"] * 40 + [f"{each}.csv" for each in "bcdef" for _ in range(4)]))
+    assert _reasons(found, "source") == ["5 with fewer than 10 rows: b.csv, c.csv, d.csv, ..."]
 
 
 def test_a_column_with_one_value_is_no_group():
@@ -88,7 +93,7 @@ def test_a_column_of_ids_is_no_group():
 def test_the_most_frequent_values_of_a_column_are_shown():
     found = _find(_rows(600, batch=[f"{min(i % 30, i % 29):02}" for i in range(600)]))
     assert len(_named(found, "delivery")) == MAX_VALUES
-    assert "values less frequent than the 20 shown" in _reasons(found, "delivery")[0]
+    assert "values beyond the 20 most frequent ones" in _reasons(found, "delivery")[0]
 
 
 def test_scripts_are_slices():

@@ -220,16 +220,20 @@ def _fill_slots(texts: Sequence[Input], slots: object, where: str) -> tuple[Inpu
         raise ValueError(f"{where}: slots is {slots!r:.120}; allowed: a mapping from slot to words")
     words = {str(name): _texts(each, f"{where}: slot {name}") for name, each in slots.items()}
     filled: dict[Input, None] = {}
+    used: set[str] = set()
     for text in texts:
         parts = (text,) if isinstance(text, str) else text
         names = list(dict.fromkeys(name for part in parts for name in _slot_names(part, where)))
         if unknown := [name for name in names if not words.get(name)]:
             raise ValueError(f"{where}: {text!r} has the slot {unknown[0]!r}, which has no words in slots")
+        used.update(names)
         for values in product(*(words[name] for name in names)):
             first, *second = (part.format_map(dict(zip(names, values, strict=True))) for part in parts)
             filled[(first, second[0]) if second else first] = None
             if len(filled) > MOST_TEXTS:
                 raise ValueError(f"{where}: more than {MOST_TEXTS:,} texts; give fewer words")
+    if unused := [name for name in words if name not in used]:
+        raise ValueError(f"{where}: no text has the slot {unused[0]!r}; write it as {{{unused[0]}}}")
     return tuple(filled)
 
 

@@ -33,6 +33,9 @@ MAX_VALUES = 20
 
 MAX_PERIODS = 8
 
+MAX_NAMED = 3
+"""Slices of too few rows that are named, by at most 40 characters each."""
+
 NO_VALUE = "(no value)"
 
 _PERIODS = (  # the finest one that leaves at most MAX_PERIODS is taken
@@ -64,8 +67,9 @@ class Slices:
         """Show the slices of a group that have enough rows; say how many have too few."""
         found = [Slice(group=group, name=name, rows=rows) for name, rows in zip(names, members, strict=True)]
         self.shown.extend(each for each in found if len(each.rows) >= MIN_ROWS)
-        if small := sum(0 < len(each.rows) < MIN_ROWS for each in found):
-            self.skip(group, f"{small} with fewer than {MIN_ROWS} rows")
+        if small := [each.name for each in found if 0 < len(each.rows) < MIN_ROWS]:
+            named = [f"{name:.40}" for name in small[:MAX_NAMED]] + ["..."] * (len(small) > MAX_NAMED)
+            self.skip(group, f"{len(small):,} with fewer than {MIN_ROWS} rows: {', '.join(named)}")
 
     def skip(self, group: str, reason: str) -> None:
         """Say why slices are missing."""
@@ -158,7 +162,7 @@ def _add_values(found: Slices, group: str, column: pa.Array | pa.ChunkedArray) -
         found.add(group, [values[code] for code in order], [np.flatnonzero(codes == code) for code in order])
         if len(values) > MAX_VALUES:
             found.skip(
-                group, f"{len(values) - MAX_VALUES:,} values less frequent than the {MAX_VALUES} shown"
+                group, f"{len(values) - MAX_VALUES:,} values beyond the {MAX_VALUES} most frequent ones"
             )
 
 

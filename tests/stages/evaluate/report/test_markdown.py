@@ -42,3 +42,11 @@ def test_many_and_long_names_fit_a_comment() -> None:
     page = render_markdown(found)
     assert len(page) < 65_536
     assert page.count("93.8%") == ROWS
+
+
+def test_a_table_that_is_cut_says_where_the_others_are() -> None:
+    found = documents()
+    said = "`report.html` has the others."
+    assert said not in render_markdown(found)
+    found["classes"] = {f"class {place}": found["classes"]["spam"] for place in range(ROWS + 1)}
+    assert render_markdown(found).count(said) == 1

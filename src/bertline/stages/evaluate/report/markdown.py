@@ -48,7 +48,7 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _weak_classes(classes: Mapping[str, Mapping[str, float]]) -> str:
-    weakest = sorted((row["f1"], label) for label, row in classes.items() if row["support"])[:ROWS]
+    weakest = sorted((row["f1"], label) for label, row in classes.items() if row["support"])
     rows = [(_text(label), _percent(f1), f"{classes[label]['support']:,.0f}") for f1, label in weakest]
     return _titled("Classes, the weakest first", ("Class", "F1", "Rows"), rows)
 
@@ -91,8 +91,11 @@ def _pinned(document: Mapping[str, Any] | None) -> str:
 
 
 def _titled(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    shown = list(rows)[:ROWS]
-    return f"### {title}\n\n{table(columns, shown)}" if shown else ""
+    found = list(rows)
+    if not found:
+        return ""
+    more = "\n\n`report.html` has the others." if len(found) > ROWS else ""
+    return f"### {title}\n\n{table(columns, found[:ROWS])}{more}"
 
 
 def _text(text: str) -> str:
