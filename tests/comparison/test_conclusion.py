@@ -38,12 +38,23 @@ def test_the_second_sentence_names_the_clearest_of_what_is_worse_and_better() ->
     found = document(*worse, difference("b", "better"), difference("n", "not shown"))
     assert conclude(found, "A", "B")[1] == (
         "It is worse in source: w1, source: w2, source: w3 and 1 more, and better in source: b; "
-        "the other 1 differences may be chance."
+        "the other 1 difference may be chance."
     )
     nothing = conclude(document(difference("n", "not shown")), "A", "B")[1]
-    assert (
-        nothing == "None of the 1 differences by class, slice and behavioural test can be told from chance."
-    )
+    assert nothing == "None of the 1 difference by class, slice and behavioural test can be told from chance."
+
+
+def test_where_every_difference_is_shown_no_other_is_mentioned() -> None:
+    assert conclude(document(difference("w", "worse")), "A", "B")[1] == "It is worse in source: w."
+
+
+def test_the_numbers_stand_under_names_of_any_length() -> None:
+    found = document(difference("w", "worse")) | {"conclusion": [], "cautions": []}
+    lines = lines_of({**found, "a": {"name": "candidate"}, "b": {"name": "some/folder/models/candidate"}})
+    assert [line.index(" " * 2 + each) for line, each in zip(lines[1:3], ("diff", "-2.0"), strict=True)] == [
+        len(lines[1]) - len("  difference in points")
+    ] * 2
+    assert " some/folder/models/candidate" in lines[1]
 
 
 def test_the_worse_differences_come_first_and_chance_not_at_all() -> None:

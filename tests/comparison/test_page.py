@@ -87,3 +87,12 @@ def test_the_same_document_is_the_same_page(tmp_path: Path) -> None:
 def test_the_name_of_a_page_is_one_file_name() -> None:
     assert page_name("v1.0.0", "candidate") == "v1.0.0-candidate.html"
     assert page_name("../models/a b", "/x") == "models_a_b-x.html"
+
+
+def test_a_probability_that_is_nearly_zero_is_not_shown_as_zero() -> None:
+    found = document(p_value=0.0)
+    found["differences"] = [{**each, "q_value": 1e-6} for each in found["differences"]]
+    page = render(found)
+    assert "p &lt; 0.001." in page
+    assert page.count('<td class="n">&lt; 0.001</td>') == len(found["differences"]) > 0
+    assert "p = 0.250." in render(document(p_value=0.25))

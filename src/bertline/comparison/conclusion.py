@@ -13,8 +13,8 @@ def conclude(document: Mapping[str, Any], a: str, b: str) -> list[str]:
     broken, fixed = document["broken"]["rows"], document["fixed"]["rows"]
     chance = "is more than chance" if document["p_value"] <= 1 - document["confidence"] else "may be chance"
     first = (
-        f"{b} breaks {broken:,} rows that {a} answers right and repairs {fixed:,} others: its accuracy on "
-        f"the {rows:,} test rows changes by {with_ends(change)} points, which {chance}."
+        f"{b} breaks {_counted(broken, 'row')} that {a} answers right and repairs {_counted(fixed, 'other')}: "
+        f"its accuracy on the {_counted(rows, 'test row')} changes by {with_ends(change)} points, which {chance}."
     )
     return [first, _second(document["differences"])]
 
@@ -26,14 +26,19 @@ def _second(differences: Sequence[Mapping[str, Any]]) -> str:
     )
     if not worse and not better:
         return (
-            f"None of the {len(differences):,} differences by class, slice and behavioural test can be told "
-            "from chance."
+            f"None of the {_counted(len(differences), 'difference')} by class, slice and behavioural test can be "
+            "told from chance."
         )
     parts = [
         f"{verdict} in {_names(found)}" for verdict, found in (("worse", worse), ("better", better)) if found
     ]
     rest = len(differences) - len(worse) - len(better)
-    return f"It is {', and '.join(parts)}; the other {rest:,} differences may be chance."
+    others = f"; the other {_counted(rest, 'difference')} may be chance" if rest else ""
+    return f"It is {', and '.join(parts)}{others}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _names(differences: Sequence[Mapping[str, Any]]) -> str:
@@ -70,14 +75,17 @@ def clearest(differences: Sequence[Mapping[str, Any]], limit: int = 10) -> list[
 def lines_of(document: Mapping[str, Any]) -> list[str]:
     """Return the conclusion, its reservations, the scores and the differences that are shown, as lines."""
     lines = [*document["conclusion"], *(f"careful: {each}" for each in document["cautions"]), ""]
-    a, b = (document[side]["name"] for side in ("a", "b"))
-    lines.append(f"{'':10}{a:>12}{b:>12}  difference in points")
+    names = [document[side]["name"] for side in ("a", "b")]
+    widths = [max(12, len(name) + 2) for name in names]  # a folder's name may be long
+    titles = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    lines.append(f"{'':10}{titles}  difference in points")
     for metric, title in _METRICS.items():
-        lines.append(f"{title:10}{_shares(found := document['overall'][metric])}  {with_ends(found)}")
+        found = document["overall"][metric]
+        lines.append(f"{title:10}{_shares(found, widths)}  {with_ends(found)}")
     for each in clearest(document["differences"]):
-        lines.append(f"{each['verdict']:10}{_shares(each)}  {with_ends(each)}: {name_of(each)}")
+        lines.append(f"{each['verdict']:10}{_shares(each, widths)}  {with_ends(each)}: {name_of(each)}")
     return lines
 
 
-def _shares(found: Mapping[str, Any]) -> str:
-    return "".join(f"{100 * found[model]:>12.1f}" for model in ("a", "b"))
+def _shares(found: Mapping[str, Any], widths: Sequence[int]) -> str:
+    return "".join(f"{100 * found[model]:>{width}.1f}" for model, width in zip("ab", widths, strict=True))
