@@ -13,8 +13,9 @@ def conclude(document: Mapping[str, Any], a: str, b: str) -> list[str]:
     broken, fixed = document["broken"]["rows"], document["fixed"]["rows"]
     chance = "is more than chance" if document["p_value"] <= 1 - document["confidence"] else "may be chance"
     first = (
-        f"{b} breaks {_counted(broken, 'row')} that {a} answers right and repairs {_counted(fixed, 'other')}: "
-        f"its accuracy on the {_counted(rows, 'test row')} changes by {with_ends(change)} points, which {chance}."
+        f"{b} breaks {_counted(broken, 'row')} that {a} answers right and repairs "
+        f"{_counted(fixed, 'other')}: its accuracy on the {_counted(rows, 'test row')} changes by "
+        f"{with_ends(change)} points, which {chance}."
     )
     return [first, _second(document["differences"])]
 
@@ -26,8 +27,8 @@ def _second(differences: Sequence[Mapping[str, Any]]) -> str:
     )
     if not worse and not better:
         return (
-            f"None of the {_counted(len(differences), 'difference')} by class, slice and behavioural test can be "
-            "told from chance."
+            f"None of the {_counted(len(differences), 'difference')} by class, slice and behavioural test "
+            "can be told from chance."
         )
     parts = [
         f"{verdict} in {_names(found)}" for verdict, found in (("worse", worse), ("better", better)) if found
