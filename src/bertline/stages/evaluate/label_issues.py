@@ -49,10 +49,12 @@ def list_label_issues(sides: dict[str, tuple[Predictions, pa.Table]], limit: int
     found: dict[str, int] = {}
     tables = []
     for side, (predictions, rows) in sides.items():
-        if predictions.ids != rows["id"].to_pylist():
+        ids = pa.chunked_array([pa.array(predictions.ids, pa.string())])
+        if not ids.equals(rows["id"]):  # as Arrow: a list of millions of ids would take a third of a GB
             raise ValueError(f"the predictions of the {side} split are of other rows; run `dvc repro`")
         issues = find_label_issues(predictions)
         found[side] = issues.num_rows
+        issues = issues.slice(0, limit)  # the most suspicious: no other one can be listed
         chosen = rows.take(issues["row"])
         columns = {
             "side": pa.repeat(side, issues.num_rows),
