@@ -83,9 +83,12 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
             "detectable": {"share": 0.08, "points": 11.3, "power": 0.9},
             "slices": [],
             "skipped": None,
+            "rows": 1234,
+            "of_rows": 1234,
         },
         "behaviour": {
             "rows": 300,
+            "of_rows": 1234,
             "confidence": 0.95,
             "tests": [
                 behaviour
@@ -114,6 +117,9 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
         },
         "data_checks": {
             "rows": 1234,
+            "of_rows": 1234,
+            "train_rows": 2345,
+            "of_train_rows": 5678,
             "checks": [
                 {
                     "name": "outliers",
@@ -135,6 +141,8 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
             "flops_per_token": 21233664,
             "flops_per_text": 254803968,
             "tokens_per_text": 12.3,
+            "rows": 1234,
+            "of_rows": 1234,
         },
         "training": {
             "steps": 381,

@@ -48,7 +48,7 @@ def write(folder: Path) -> dict[str, Any]:
 
 def test_a_sample_of_the_rows_is_changed_and_each_text_is_asked_alone(tmp_path: Path):
     document = write(tmp_path / "one")
-    assert document["rows"] == 3
+    assert (document["rows"], document["of_rows"]) == (3, len(ROWS))
     assert max(test["cases"] for test in document["tests"]) == 3
 
 

@@ -51,7 +51,8 @@ def test_the_slices_are_those_of_all_rows_and_the_search_takes_a_sample(rows: pa
     weak = _write(rows, tmp_path, sample_rows=500)
     slices = json.loads((tmp_path / "slices.json").read_text(encoding="utf-8"))["slices"]
     assert [each["rows"] for each in slices if each["group"] == "rule"] == [ROWS // 10]
-    assert weak["proposed_on"] + weak["confirmed_on"] == 500
+    assert weak["proposed_on"] + weak["confirmed_on"] == weak["rows"] == 500
+    assert weak["of_rows"] == ROWS
 
 
 def test_the_same_rows_give_the_same_bytes(rows: pa.Table, tmp_path: Path):

@@ -31,7 +31,7 @@ def write_behaviour(
     behaviour = build_cases(sample, tests, params.seed)
     answers = answer_cases(classifier.one_by_one(), behaviour)
     document: dict[str, Any] = rounded(summarize_behaviour(behaviour, answers, params.confidence))
-    write_json(report / "behaviour.json", document)
+    write_json(report / "behaviour.json", document | {"of_rows": len(rows)})
     pq.write_table(answers_table(behaviour, answers), predictions / FILE)
     print(_line(document))
 

@@ -48,6 +48,7 @@ def write_cost(params: Params, rows: pa.Table, classifier: Classifier, model: Pa
         **count_flops(config, tokens, len(classifier.space.classes)),
         "tokens_per_text": tokens,
         "rows": sample.num_rows,
+        "of_rows": rows.num_rows,
     }
     write_json(report / "cost.json", rounded(cost))
 

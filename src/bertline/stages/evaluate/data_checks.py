@@ -65,12 +65,13 @@ def write_data_checks(
         report: a folder.
     """
     places = sampled(len(rows), params.sample_rows, params.seed)
+    sizes = {"rows": len(places), "of_rows": len(rows), "of_train_rows": len(train)}
     train = train.take(sampled(len(train), params.sample_rows, params.seed))
     chosen, right = rows.take(places), candidate.right[places]
     states = None if outputs.states is None else outputs.states[places]
     checks = list(_checks(params, chosen, right, states, classifier, train))
     found = _shortcuts(params, train, chosen, candidate.space, candidate.predicted[places])
-    write_json(report / FILE, {"rows": len(places), "checks": checks} | found)
+    write_json(report / FILE, sizes | {"train_rows": len(train), "checks": checks} | found)
     counts = {each["name"]: each["found"] for each in checks if not each["skipped"]}
     counts |= {"shortcuts": len(found["shortcuts"])}
     listed = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())

@@ -55,4 +55,5 @@ def weak_slices(
     proposing = halves(content_ids.take(places).to_pylist())
     members = [replace(each, rows=np.flatnonzero(np.isin(places, each.rows))) for each in slices]
     properties = describe_rows([texts[place] for place in places], members, proposing, min_support(proposing))
-    return find_weak_slices(properties, ~candidate.right[places], proposing, params.confidence)
+    found = find_weak_slices(properties, ~candidate.right[places], proposing, params.confidence)
+    return found | {"rows": len(places), "of_rows": len(texts)}

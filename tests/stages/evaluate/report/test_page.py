@@ -162,3 +162,14 @@ def test_a_class_without_test_rows_has_dashes_and_the_page_says_why() -> None:
     assert html.count(3 * '<td class="n">\N{EN DASH}</td>') == 1
     assert "A label without rows has no F1" in html
     assert "A label without rows has no F1" not in page()
+
+
+def test_the_page_says_which_parts_saw_a_sample_of_the_rows() -> None:
+    found = documents()
+    said = re.sub("<[^>]*>", "", " ".join(page(found).split()))
+    assert "on a sample of 300 of the 1,234 test rows." in said
+    assert "a sample of 2,345 of the 5,678 training rows" in said
+    found["weak_slices"] |= {"rows": 1234, "of_rows": 98765}
+    assert "of a sample of 1,234 of the 98,765 test rows in all" not in said
+    said = re.sub("<[^>]*>", "", " ".join(page(found).split()))
+    assert "of a sample of 1,234 of the 98,765 test rows in all" in said
