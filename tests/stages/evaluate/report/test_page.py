@@ -155,6 +155,13 @@ def test_labels_of_a_row_with_several_are_tags_of_their_own() -> None:
     assert "Exact match" in html
 
 
+def test_the_sentences_about_refusals_are_apart() -> None:
+    found = documents()
+    assert re.search(r"these answers are\s+right\. <data", page(found))
+    del found["metrics"]["out_of_scope"]
+    assert re.search(r"these answers are\s+right\. No test row is out of scope", page(found))
+
+
 def test_a_class_without_test_rows_has_dashes_and_the_page_says_why() -> None:
     found = documents()
     found["classes"]["spam"] = dict.fromkeys(("precision", "recall", "f1", "support"), 0.0)
