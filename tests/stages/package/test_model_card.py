@@ -129,21 +129,21 @@ def test_every_number_of_the_card_stands_in_a_json(card: str, tmp_path: Path) ->
 
 
 def test_a_number_that_is_invented_is_found(card: str, tmp_path: Path) -> None:
-    invented = card.replace("91.4 %", "91.5 %", 1)
+    invented = card.replace("91.4%", "91.5%", 1)
     assert untraced(invented, tmp_path.rglob("*.json")) == ["91.5"]
 
 
 @pytest.mark.parametrize(
     "shown",
     [
-        "91.4 % (89.2 to 93.2 %)",  # accuracy with its interval
+        "91.4% (89.2 to 93.2%)",  # accuracy with its interval
         "| 1,713 | 307 |",  # rows of a label
-        "61.3 % (59.2 to 63.1 %)",  # a weak slice
-        "5.8 % (3.7 to 7.6 %)",  # a behavioural test that failed
+        "61.3% (59.2 to 63.1%)",  # a weak slice
+        "5.8% (3.7 to 7.6%)",  # a behavioural test that failed
         "22,713,217 parameters; the file that answers has 23.4 MB",
-        "answers 87.1 % of the test rows then, and 97.1 %",
+        "answers 87.1% of the test rows then, and 97.1%",
         "is below 0.912",
-        "refuses 61.9 % of the test rows out of scope",
+        "refuses 61.9% of the test rows out of scope",
         "| learning rate | 3e-05 |",
         "- **What to do.** Label more.",
     ],

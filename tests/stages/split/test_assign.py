@@ -267,3 +267,11 @@ def test_a_class_of_twenty_rows_can_be_trained_on_with_any_seed():
     for seed in range(300):
         sides = deal([rows], section("split", seed=seed), official=frozenset())
         assert (sides == SIDES.index("train")).any()
+
+
+@pytest.mark.parametrize("empty", ["validation", "test"])
+def test_a_side_without_any_row_stops_the_split(empty: str) -> None:
+    """As where all rows are of one group, such as one delivery."""
+    counts = {name: {"x": 0 if name == empty else 5} for name in SIDES}
+    with pytest.raises(ValueError, match=rf"^{empty} has no row; .*split\.group_column"):
+        count_classes(counts)

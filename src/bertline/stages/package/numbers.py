@@ -6,7 +6,7 @@ from typing import Any
 
 def share(value: float | None) -> str:
     """Return a share as per cent."""
-    return "" if value is None else f"{100 * value:.1f} %"
+    return "" if value is None else f"{100 * value:.1f}%"
 
 
 def score(value: float | None) -> str:
@@ -30,4 +30,4 @@ def with_interval(numbers: Mapping[str, Any], name: str, *, as_share: bool) -> s
     value, low, high = (numbers.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if low is None or high is None:
         return write(value)
-    return f"{write(value)} ({write(low).removesuffix(' %')} to {write(high)})"
+    return f"{write(value)} ({write(low).removesuffix('%')} to {write(high)})"

@@ -159,7 +159,7 @@ def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
     """Turn what `LabelSpace.count` found on each of `SIDES` into `{label: {side: rows}}`, labels sorted.
 
     Raises:
-        ValueError: a class has no row to train on.
+        ValueError: a class has no row to train on, or no class has a row to validate or to test with.
     """
     labels = sorted(set().union(*counts.values()))
     classes = {label: {name: counts[name].get(label, 0) for name in SIDES} for label in labels}
@@ -170,6 +170,12 @@ def count_classes(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
                 " shares or dates (split.validation, split.test, ...) or set another split.seed in"
                 " params.yaml; texts with the same letters lie on one side, so texts that differ only in"
                 " numbers do not help"
+            )
+    for name in SIDES:
+        if not any(dealt[name] for dealt in classes.values()):
+            raise ValueError(
+                f"{name} has no row; add rows, or change split.{name}, split.seed or split.group_column in"
+                " params.yaml: rows of one group lie on one side, so a few groups may leave a side empty"
             )
     return classes
 
