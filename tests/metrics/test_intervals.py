@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bertline.metrics.intervals import Interval, interval, paired_difference
+from bertline.metrics.intervals import interval, paired_difference
 
 SETTINGS = {"resamples": 400, "confidence": 0.95, "seed": 7}
 
@@ -204,5 +204,15 @@ def test_multi_label_chunks_do_not_change_the_interval(monkeypatch):
 
 def test_rows_without_any_label_have_a_macro_f1_of_zero_and_may_be_right():
     none = np.zeros((5, 3), dtype=np.uint8)
-    assert interval(none, none, 3, "macro_f1", **SETTINGS) == Interval(0, 0, 0)
+    found = interval(none, none, 3, "macro_f1", **SETTINGS)
+    assert (found.value, found.low) == (0, 0)
     assert interval(none, none, 3, "accuracy", **SETTINGS).value == 1
+
+
+@pytest.mark.parametrize("rows", [20, 500])
+def test_all_right_or_all_wrong_on_few_rows_is_no_certainty(rows: int) -> None:
+    expected = np.arange(rows) % 3
+    for predicted, value in ((expected, 1.0), ((expected + 1) % 3, 0.0)):
+        found = interval(expected, predicted, 3, "macro_f1", **SETTINGS)
+        assert found.value == value
+        assert found.high - found.low == pytest.approx(1 - 0.025 ** (1 / rows))

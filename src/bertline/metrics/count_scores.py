@@ -144,6 +144,8 @@ SINGLE: dict[str, Score] = {
     "kappa": cohen_kappa,
 }
 """The scores of one class a row. Micro averages and weighted recall are the accuracy then."""
+SIGNED = ("mcc", "kappa")
+"""The scores that may be as low as -1; the others lie in 0 to 1."""
 SEVERAL: dict[str, Score] = {
     "accuracy": accuracy_of,
     **_AVERAGES,

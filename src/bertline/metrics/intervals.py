@@ -5,6 +5,10 @@
 - The bootstrap draws cells, not rows. Rows with the same target and prediction are interchangeable, so one
   resample of N rows is one multinomial draw of N over the distinct cells. This is exact, and its cost does
   not grow with N.
+- A bootstrap cannot show what no row shows: rows that are all correct give [1, 1], however few they are. So
+  each end lies at least as far from the value as the Clopper-Pearson bound for 0 events in N rows,
+  1 - ((1 - confidence) / 2) ** (1 / N), about 3.7 / N at 95 %. Where more than about four rows are wrong, or
+  differ between two models, the bootstrap's own ends lie further out, and nothing changes.
 - Where there are more than 20,000 distinct cells, as with several labels a row, blocks of rows are drawn
   instead (`blocks.py`). So a million rows take seconds.
 
@@ -13,7 +17,8 @@ about drift. With few rows of a class those of macro-F1 are too narrow: where th
 on average, 95 % intervals held the truth in 89 % of simulations; where it had one or two, in 68 %.
 
 Sources: Wilson, Journal of the American Statistical Association 22 (1927); Efron & Tibshirani, An
-Introduction to the Bootstrap (1993), chapters 13 and 16.
+Introduction to the Bootstrap (1993), chapters 13 and 16; Clopper & Pearson, Biometrika 26 (1934), for no
+event in N, whose one-sided form is the rule of three of Hanley & Lippman-Hand, JAMA 249 (1983).
 """
 
 from dataclasses import dataclass
@@ -24,7 +29,7 @@ import numpy.typing as npt
 
 from bertline.metrics.blocks import BLOCKS, block_sums
 from bertline.metrics.classification import ClassCounts, Floats, Targets, correct_rows
-from bertline.metrics.count_scores import SEVERAL, SINGLE, Score, Totals
+from bertline.metrics.count_scores import SEVERAL, SIGNED, SINGLE, Score, Totals
 
 Metric = Literal["accuracy", "macro_f1"]
 
@@ -97,21 +102,9 @@ def paired_difference(
     metric: Metric,
     **settings: Unpack[Settings],
 ) -> Interval:
-    """Return `metric` of a minus `metric` of b on the same rows; both see the same resamples.
-
-    A bootstrap cannot show what no row shows: for two models that are correct on the same rows it gives
-    [0, 0], however few the rows. So the interval is widened, on both sides, to the Clopper-Pearson bound for
-    0 events in N rows, 1 - ((1 - confidence) / 2) ** (1 / N), about 3.7 / N at 95 %. Where more than about
-    four rows differ, the bootstrap's own ends lie further out, and nothing changes.
-
-    Source: Clopper & Pearson, Biometrika 26 (1934), for no event in N; its one-sided form is the rule of
-    three of Hanley & Lippman-Hand, JAMA 249 (1983).
-    """
+    """Return `metric` of a minus `metric` of b on the same rows; both see the same resamples."""
     score: dict[str, Score] = {metric: _scores(expected)[metric]}
-    found = _bootstrap((expected, predicted_a, predicted_b), n_classes, score, **settings)[metric]
-    unseen = 1 - ((1 - settings["confidence"]) / 2) ** (1 / len(expected))
-    low, high = min(found.low, found.value - unseen), max(found.high, found.value + unseen)
-    return Interval(found.value, max(low, -1.0), min(high, 1.0))
+    return _bootstrap((expected, predicted_a, predicted_b), n_classes, score, **settings)[metric]
 
 
 def _scores(expected: Targets) -> dict[str, Score]:
@@ -136,9 +129,17 @@ def _bootstrap(
         drawn = _draw(draw, counts, min(chunk, resamples - start))
         found[:, start : start + chunk] = _statistics(drawn, units, scores)
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
-    return {
-        name: Interval(float(value[i, 0]), float(low[i]), float(high[i])) for i, name in enumerate(scores)
-    }
+    unseen = 1 - ((1 - confidence) / 2) ** (1 / len(rows[0]))
+    ends = {}
+    for i, name in enumerate(scores):
+        middle = float(value[i, 0])
+        least = -1.0 if len(rows) > 2 or name in SIGNED else 0.0
+        ends[name] = Interval(
+            middle,
+            max(min(float(low[i]), middle - unseen), least),
+            min(max(float(high[i]), middle + unseen), 1.0),
+        )
+    return ends
 
 
 def _draw(draw: np.random.Generator, counts: Integers, size: int) -> Integers:
