@@ -42,7 +42,9 @@ def set_params(folder: Path, **sections: dict[str, object]) -> None:
 def merged(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, run: Run) -> Path:
     """A checkout of the old code that has promoted a model, after it has merged today's code."""
     folder = tmp_path_factory.mktemp("old") / "project"
-    git(PROJECT, "clone", "--quiet", "--no-local", str(PROJECT), str(folder))
+    git(
+        PROJECT, "clone", "--quiet", "--no-local", "--no-tags", str(PROJECT), str(folder)
+    )  # no champion of ours
     git(folder, "checkout", "--quiet", "-b", "mine", OLD)
     git(folder, "remote", "remove", "origin")
     shutil.copytree(tiny_encoder, folder / "models/tiny")
