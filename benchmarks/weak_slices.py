@@ -29,12 +29,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bertline.evaluation.slices import Slice
+from bertline.metrics.significance import q_values
 from bertline.rows.text_key import content_id
 from bertline.stages.evaluate.row_properties import Bools, Property, describe_rows
 from bertline.stages.evaluate.weak_slices import (
     PROPOSALS,
     Proposal,
-    adjust,
     confirm,
     find_weak_slices,
     halves,
@@ -125,7 +125,7 @@ def ours(world: World, wrong: Bools) -> list[Bools]:
 def search_alone(world: World, wrong: Bools) -> list[Bools]:
     """Search and test on the same rows, which is what a search without a second half can do."""
     proposals = propose(world.properties, wrong, min_support(np.ones_like(wrong)))
-    significant = adjust(confirm(proposals, wrong)) <= 1 - CONFIDENCE
+    significant = np.array(q_values(confirm(proposals, wrong))) <= 1 - CONFIDENCE
     return [each.rows for each, found in zip(proposals, significant, strict=True) if found]
 
 
@@ -183,7 +183,7 @@ def confirmed(rules: Rules) -> Search:
         found = rules([(name, meets[half]) for name, meets in world.properties], wrong[half])
         rows = [rows_of(world, rule) for rule in found]
         proposals = [Proposal((("rule", meets[~half]),), 0.0) for meets in rows]
-        significant = adjust(confirm(proposals, wrong[~half])) <= 1 - CONFIDENCE
+        significant = np.array(q_values(confirm(proposals, wrong[~half]))) <= 1 - CONFIDENCE
         return [meets for meets, yes in zip(rows, significant, strict=True) if yes]
 
     return search

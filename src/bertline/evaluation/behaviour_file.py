@@ -12,9 +12,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
 
-from bertline.core.yaml_text import parse_yaml
 from bertline.evaluation.perturbations import PERTURBATIONS
-from bertline.rows.io import one_line
+from bertline.evaluation.user_file import read_user_file
 from bertline.rows.labels import LabelSpace, class_name
 
 MOST_TEXTS = 1000
@@ -75,14 +74,7 @@ def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
         ValueError: the file is missing or no YAML, a key, label, list or generic test is wrong, or two tests
             have one name.
     """
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        document = parse_yaml(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not here; an empty mapping, {{}}, is enough") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
+    document = read_user_file(path, "an empty mapping, {}") or {}
     if not isinstance(document, dict):
         raise ValueError(f"{path} is {document!r:.120}; allowed: a mapping with off, bounds and tests")
     if unknown := sorted(map(str, set(document) - {"off", "bounds", "tests"})):

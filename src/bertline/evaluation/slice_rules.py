@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bertline.core.yaml_text import parse_yaml
+from bertline.evaluation.user_file import read_user_file
 from bertline.rows.extra import extra_column, extra_names
 from bertline.rows.io import one_line
 
@@ -47,14 +47,7 @@ def read_rules(path: Path) -> list[Rule]:
     Raises:
         ValueError: the file is missing or no YAML list, an entry is wrong, or two have one name.
     """
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        entries = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not here; an empty list, [], is enough") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
+    entries = read_user_file(path, "an empty list, []")
     if entries is not None and not isinstance(entries, list):
         raise ValueError(f"{path} holds no list; allowed: entries with name and where, or []")
     rules = [_rule(entry, f"{path}, entry {number}") for number, entry in enumerate(entries or [], start=1)]

@@ -31,3 +31,10 @@ def block_sums(values_NK: npt.NDArray[Any], seed: int) -> npt.NDArray[np.float64
         sums_BK[: len(dealt), :-1] += dealt
         sums_BK[: len(dealt), -1] += 1
     return sums_BK
+
+
+def draw_units(draw: np.random.Generator, units: int, resamples: int) -> npt.NDArray[np.int64]:
+    """Return how often each of R resamples holds each of the K units [R, K], when it draws K of them."""
+    return np.stack(
+        [np.bincount(draw.integers(units, size=units), minlength=units) for _ in range(resamples)]
+    )

@@ -16,7 +16,7 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
-from bertline.metrics.blocks import block_sums
+from bertline.metrics.blocks import block_sums, draw_units
 from bertline.metrics.calibration import (
     BINS,
     Floats,
@@ -84,8 +84,7 @@ def _resampled_means(values_NK: npt.NDArray[np.float64], resamples: int, seed: i
     draw = np.random.default_rng(seed)
     means = []
     for size in chunks(resamples, NUMBERS_AT_ONCE // blocks):
-        counts = (np.bincount(draw.integers(blocks, size=blocks), minlength=blocks) for _ in range(size))
-        drawn_RK = np.stack([*counts]).astype(np.float64) @ sums_BK
+        drawn_RK = draw_units(draw, blocks, size).astype(np.float64) @ sums_BK
         means.append(drawn_RK[:, :-1] / drawn_RK[:, -1:])
     return np.concatenate(means)
 

@@ -22,12 +22,12 @@ event in N, whose one-sided form is the rule of three of Hanley & Lippman-Hand, 
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from bertline.metrics.blocks import BLOCKS, block_sums
+from bertline.metrics.blocks import BLOCKS, block_sums, draw_units
 from bertline.metrics.classification import ClassCounts, Floats, Targets, correct_rows
 from bertline.metrics.count_scores import SEVERAL, SIGNED, SINGLE, Score, Totals
 
@@ -94,6 +94,16 @@ def share_interval(which: npt.NDArray[np.bool_], confidence: float) -> Interval:
     return Interval(float(found.statistic), float(ends.low), float(ends.high))
 
 
+def wilson_low(right: npt.NDArray[Any], rows: npt.NDArray[Any], confidence: float) -> Floats:
+    """Return the lower end of Wilson's interval of each share `right / rows` [...]; `rows` is never 0."""
+    from scipy.stats import norm
+
+    z = norm.ppf((1 + confidence) / 2)
+    share = right / rows
+    spread = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return np.asarray((share + z**2 / (2 * rows) - spread) / (1 + z**2 / rows))
+
+
 def paired_difference(
     expected: Targets,
     predicted_a: Targets,
@@ -147,8 +157,7 @@ def _draw(draw: np.random.Generator, counts: Integers, size: int) -> Integers:
     draws, units = int(counts.sum()), len(counts)
     if draws > units:
         return draw.multinomial(draws, counts / draws, size=size)
-    singles = (draw.integers(draws, size=draws) for _ in range(size))  # ten times as fast
-    return np.stack([np.bincount(each, minlength=units) for each in singles])
+    return draw_units(draw, units, size)  # ten times as fast
 
 
 def _units(rows: tuple[Targets, ...], n_classes: int, seed: int) -> tuple[list[Floats], Integers]:

@@ -8,7 +8,7 @@ Does not guarantee that two files are about the same rows: `check_same_rows` doe
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,15 +140,7 @@ def read_label_space(path: Path) -> LabelSpace:
     Raises:
         ValueError: there is no such file, or it holds something else.
     """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not here; run `dvc repro evaluate`") from None
-    except pa.ArrowInvalid:
-        raise ValueError(f"{path} is not a Parquet file; run `dvc repro --force evaluate`") from None
-    if b"classes" not in metadata:
-        raise ValueError(f"{path} does not hold predictions; run `dvc repro --force evaluate`")
-    return LabelSpace.from_metadata(metadata).with_classes(json.loads(metadata[b"classes"]))
+    return _label_space(_read(pq.read_schema, path), path)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -157,15 +149,10 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         ValueError: there is no such file, or it holds something else.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not here; run `dvc repro evaluate`") from None
-    except pa.ArrowInvalid:
-        raise ValueError(f"{path} is not a Parquet file; run `dvc repro --force evaluate`") from None
+    table = _read(pq.read_table, path)
     if not table.schema.equals(_SCHEMA):
         raise ValueError(f"{path} does not hold predictions; run `dvc repro --force evaluate`")
-    space = read_label_space(path)
+    space = _label_space(table.schema, path)
     flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table["probabilities"].chunks]
     return Predictions(
         ids=table["id"].to_pylist(),
@@ -175,3 +162,19 @@ def read_predictions(path: Path) -> Predictions:
             len(table), len(space.classes)
         ),
     )
+
+
+def _read(read: Callable[[Path], Any], path: Path) -> Any:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not here; run `dvc repro evaluate`") from None
+    except pa.ArrowInvalid:
+        raise ValueError(f"{path} is not a Parquet file; run `dvc repro --force evaluate`") from None
+
+
+def _label_space(schema: pa.Schema, path: Path) -> LabelSpace:
+    metadata = schema.metadata or {}
+    if b"classes" not in metadata:
+        raise ValueError(f"{path} does not hold predictions; run `dvc repro --force evaluate`")
+    return LabelSpace.from_metadata(metadata).with_classes(json.loads(metadata[b"classes"]))

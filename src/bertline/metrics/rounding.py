@@ -12,3 +12,8 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(each) for each in value]
     return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def two_digits(value: float) -> float:
+    """Return a probability with two significant digits: with six decimals a small one would be 0."""
+    return float(f"{value:.2g}")

@@ -18,7 +18,7 @@ def mcnemar(right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_]) -> f
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def q_values(p_values: Sequence[float]) -> list[float]:
+def q_values(p_values: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:
     """Return the q-value of each of a family of tests: those with q <= 0.05 have 5 % false ones, on average.
 
     With no true difference, one is found in at most 5 % of families. Holds for independent tests and for

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
+from bertline.metrics.significance import q_values
 from bertline.stages.evaluate.row_properties import Property
 from bertline.stages.evaluate.weak_slices import (
     MIN_ROWS,
     PROPOSALS,
-    adjust,
     detectable_points,
     find_weak_slices,
     halves,
@@ -131,7 +131,7 @@ def test_a_slice_with_fewer_errors_than_the_rest_has_no_score():
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg():
-    assert adjust(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.04, 0.03, 0.04])
+    assert q_values(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.04, 0.03, 0.04])
 
 
 def test_more_rows_find_a_smaller_drop():

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bertline.metrics.significance import q_values
 from bertline.reporting.environment import cut
 from bertline.rows.words import find_terms, spell
 from bertline.stages.evaluate.row_properties import Bools
-from bertline.stages.evaluate.weak_slices import adjust
 
 MIN_ROWS = 50
 EXAMPLES = 10
@@ -135,8 +135,8 @@ def find_underperforming_groups(rows: Embedded, right: Bools, level: float, seed
     sizes = np.array([(clusters == each).sum() for each in names])
     wrong = np.array([(~right[clusters == each]).sum() for each in names])
     p_values = hypergeom.sf(wrong - 1, len(right), (~right).sum(), sizes)
-    q_values = adjust(p_values)
-    found = [place for place in np.argsort(p_values, kind="stable") if q_values[place] <= level]
+    adjusted = q_values(p_values)
+    found = [place for place in np.argsort(p_values, kind="stable") if adjusted[place] <= level]
     examples = []
     for place in found[:EXAMPLES]:
         inside = clusters == names[place]

@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertline.metrics.rounding import rounded
+from bertline.metrics.intervals import wilson_low
+from bertline.metrics.rounding import rounded, two_digits
+from bertline.metrics.significance import q_values
 from bertline.stages.evaluate.row_properties import Bools, Property
-from bertline.stages.evaluate.weak_slices import adjust
 
 GAIN = 0.2  # of a label's share, by which a property is strong
 KEPT = 0.5  # share of the gain that a property keeps in test if it is no shortcut
@@ -58,12 +59,7 @@ class Shares:
 
     def lowest(self, confidence: float) -> Floats:
         """Return the lower end of Wilson's interval of each share."""
-        from scipy.stats import norm
-
-        z2, n = norm.ppf(0.5 + confidence / 2) ** 2, np.maximum(self.rows_F, 1)[:, None]
-        half = np.sqrt(z2 * (self.share_FC * (1 - self.share_FC) / n + z2 / (4 * n**2)))
-        lowest: Floats = (self.share_FC + z2 / (2 * n) - half) / (1 + z2 / n)
-        return lowest
+        return wilson_low(self.hits_FC, np.maximum(self.rows_F, 1)[:, None], confidence)
 
 
 def find_shortcuts(
@@ -96,9 +92,9 @@ def find_shortcuts(
     strong_FC &= ((test.rows_F >= MIN_TEST_ROWS) & (compared.rows_F > 0))[:, None]
     f, c = np.nonzero(strong_FC)
     p_values = _fewer(compared, test, f, c)
-    q_values = adjust(p_values)
+    adjusted = np.array(q_values(p_values))
     lost = test.gain[f, c] < KEPT * compared.gain[f, c]
-    found = np.flatnonzero((q_values <= round(1 - confidence, 10)) & lost)
+    found = np.flatnonzero((adjusted <= round(1 - confidence, 10)) & lost)
     order = found[np.argsort(p_values[found], kind="stable")][:LIMIT]
 
     def pair(at: tuple[int, int]) -> dict[str, Any]:
@@ -108,7 +104,8 @@ def find_shortcuts(
         return {"property": names[at[0]], "label": classes[at[1]], "rows": int(test.rows_F[at[0]])} | shown
 
     shortcuts = [
-        pair((f[i], c[i])) | {"p_value": _short(p_values[i]), "q_value": _short(q_values[i])} for i in order
+        pair((f[i], c[i])) | {"p_value": two_digits(p_values[i]), "q_value": two_digits(adjusted[i])}
+        for i in order
     ]
     perfect = [pair(at) for at in _near_perfect(names, compared, test, confidence)]
     return {"shortcuts": shortcuts, "near_perfect": perfect, "shortcuts_judged": len(p_values)}
@@ -132,8 +129,3 @@ def _near_perfect(
     sure_FC &= test.gain >= GAIN  # not the label of nearly all rows
     pairs = [(int(f), int(c)) for f, c in np.argwhere(sure_FC) if not names[f].startswith("has the word ")]
     return sorted(pairs, key=lambda at: (-int(test.rows_F[at[0]]), at))[:LIMIT]
-
-
-def _short(value: float) -> float:
-    """Return a probability with two digits: six decimals would make a small one 0."""
-    return float(f"{value:.2g}")

@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bertline.metrics.intervals import share_interval
-from bertline.metrics.rounding import rounded
+from bertline.metrics.rounding import rounded, two_digits
+from bertline.metrics.significance import q_values
 from bertline.stages.evaluate.row_properties import Bools, Property
 
 PROPOSALS = 10
@@ -96,11 +97,11 @@ def find_weak_slices(
     ]
     failed = wrong[confirming]
     p_values = confirm(proposals, failed)
-    q_values = adjust(p_values)
+    adjusted = q_values(p_values)
     found = []
     for place in np.argsort(p_values, kind="stable"):
-        if q_values[place] <= level:
-            p_q = {"p_value": _short(p_values[place]), "q_value": _short(q_values[place])}
+        if adjusted[place] <= level:
+            p_q = {"p_value": two_digits(p_values[place]), "q_value": two_digits(adjusted[place])}
             found.append(_describe(proposals[place], failed, confidence) | p_q)
     points = detectable_points(sizes, float(wrong.mean()), level, len(properties))
     return document | {"detectable": {"share": SHARE, "points": points, "power": POWER}, "slices": found}
@@ -200,16 +201,6 @@ def confirm(proposals: Sequence[Proposal], wrong: Bools) -> Floats:
     return np.array(p_values)
 
 
-def adjust(p_values: Floats) -> Floats:
-    """Return the q-values of Benjamini and Hochberg."""
-    if not len(p_values):
-        return p_values
-    from scipy.stats import false_discovery_control
-
-    adjusted: Floats = false_discovery_control(p_values)
-    return adjusted
-
-
 def detectable_points(sizes: dict[str, int], error: float, level: float, conditions: int) -> float | None:
     """Return how many points worse a slice of `SHARE` of the rows must be to be reported with power `POWER`.
 
@@ -239,8 +230,3 @@ def detectable_points(sizes: dict[str, int], error: float, level: float, conditi
     power = np.prod([binom.sf(least - 1, inside, shares) for inside, least in (propose_, confirm_)], axis=0)
     enough = np.flatnonzero(power >= POWER)
     return float(points[enough[0]]) if len(enough) else None
-
-
-def _short(value: float) -> float:
-    """Return a probability with two digits: six decimals would make a small one 0."""
-    return float(f"{value:.2g}")

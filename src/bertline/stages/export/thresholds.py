@@ -6,10 +6,10 @@ that are more probable than a threshold, the precision is bounded from below by 
 """
 
 import numpy as np
-from scipy.stats import norm
 
 from bertline.head.out_of_scope import Kind
 from bertline.metrics.classification import correct_rows, predict_classes
+from bertline.metrics.intervals import wilson_low
 from bertline.metrics.ranking import roc_auc
 from bertline.models.abstention import answer_probability, refusals
 from bertline.models.classifier import Classifier, Outputs
@@ -92,7 +92,7 @@ def min_probability(
     """
     order = np.argsort(-confidence_N, kind="stable")
     sorted_N, answered_N = confidence_N[order], np.arange(1, len(order) + 1)
-    low_N = _wilson_low(right_N[order].cumsum(), answered_N, confidence)
+    low_N = wilson_low(right_N[order].cumsum(), answered_N, confidence)
     last_of_equals_N = np.append(sorted_N[1:] < sorted_N[:-1], True)
     fits = np.flatnonzero((low_N >= target_precision) & last_of_equals_N)
     if len(fits) == 0:
@@ -115,10 +115,3 @@ def max_out_of_scope(inside_N: np.ndarray, outside_N: np.ndarray, *, max_refused
     kept = np.searchsorted(np.sort(inside_N), candidates, side="right") / len(inside_N)
     refused = 1 - np.searchsorted(np.sort(outside_N), candidates, side="right") / len(outside_N)
     return float(candidates[np.argmax(kept + refused)])
-
-
-def _wilson_low(right: np.ndarray, rows: np.ndarray, confidence: float) -> np.ndarray:
-    z = norm.ppf((1 + confidence) / 2)
-    share = right / rows
-    spread = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return np.asarray((share + z**2 / (2 * rows) - spread) / (1 + z**2 / rows))
