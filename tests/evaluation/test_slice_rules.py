@@ -118,6 +118,47 @@ def test_a_wrong_file_is_an_error(tmp_path: Path, text: str, message: str):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("where", "called"),
+    [
+        ("row_number() over () > 5", "row_number over"),
+        ("label = 'x' AND COUNT(*) OVER (PARTITION BY label) > 1", "count over"),
+        ("lag(text) over (order by timestamp) is null", "lag over"),
+        ("length(text) > AVG(length(text))", "avg"),
+        ("count(*) > 1", "count"),
+        ("case when max(label) = 'x' then true else false end", "max"),
+    ],
+)
+def test_a_condition_that_depends_on_other_rows_is_refused_when_the_file_is_read(
+    tmp_path: Path, where: str, called: str
+):
+    says = rf"slices\.yaml, 'a': {called} depends on other rows; write a condition on the columns of one row$"
+    with pytest.raises(ValueError, match=says):
+        _read(tmp_path, f'- {{name: a, where: "{where}"}}')
+
+
+@pytest.mark.parametrize(
+    "where", ["text ILIKE '%a", "true, false", "true; DROP TABLE rows", "true FROM rows"]
+)
+def test_a_condition_that_is_no_expression_is_refused_when_the_file_is_read(tmp_path: Path, where: str):
+    with pytest.raises(ValueError, match=r"slices\.yaml, 'a': ") as error:
+        _read(tmp_path, f'- {{name: a, where: "{where}"}}')
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "places"),
+    [
+        ("text <> 'row_number() over ()' -- count(*) over ()", [0, 1, 2, 3]),
+        ("(SELECT count(*) FROM unnest(string_split(text, ' '))) > 1", [0, 1, 3]),
+        ("list_max([length(text), 8]) > 8", [1, 3]),
+    ],
+)
+def test_words_and_lists_of_one_row_may_be_counted(tmp_path: Path, where: str, places: list[int]):
+    (rule,) = _read(tmp_path, f'- {{name: a, where: "{where}"}}')
+    assert _match(rule.where) == places
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path):
     with pytest.raises(ValueError, match=r"an empty list, \[\], is enough"):
         read_rules(tmp_path / "slices.yaml")

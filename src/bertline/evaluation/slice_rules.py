@@ -1,10 +1,12 @@
 """The user's own slices: slices.yaml, a list of names with conditions in SQL over a row's columns.
 
 DuckDB evaluates a condition without access to files, network or settings, on one thread. Guarantees that a
-condition that is wrong, or that would not give the same rows again, is one ValueError that names its rule.
+condition that is wrong, that depends on other rows, or that would not give the same rows again, is one
+ValueError that names its rule. What shows without rows is found when the file is read.
 Does not guarantee that a slice means what its name says.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ COLUMNS = ("text", "text_pair", "label", "source", "batch", "timestamp")
 
 
 _CHANGING = "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+_AGGREGATES = "SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def read_rules(path: Path) -> list[Rule]:
     """Return the rules of the file `path`, in its order.
 
     Raises:
-        ValueError: the file is missing or no YAML list, an entry is wrong, or two have one name.
+        ValueError: the file is missing or no YAML list, an entry is wrong, two have one name, or a condition
+            is no expression of SQL or not about one row.
     """
     entries = read_user_file(path, "an empty list, []")
     if entries is not None and not isinstance(entries, list):
@@ -55,6 +59,11 @@ def read_rules(path: Path) -> list[Rule]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path} has two rules named {name!r}; give each its own name")
+    if rules:
+        with _connect() as database:
+            aggregates = {name for (name,) in database.sql(_AGGREGATES).fetchall()}
+            for rule in rules:
+                _require_one_row(database, rule.where, aggregates, f"{path}, {rule.name!r}")
     return rules
 
 
@@ -67,6 +76,52 @@ def _rule(entry: object, where: str) -> Rule:
     return Rule(entry["name"], entry["where"])
 
 
+def _require_one_row(
+    database: "duckdb.DuckDBPyConnection", condition: str, aggregates: set[str], where: str
+) -> None:
+    """Raise a ValueError if `condition` is no expression, or calls a function over other rows."""
+    import duckdb
+
+    try:
+        duckdb.SQLExpression(condition)
+    except duckdb.Error as error:
+        raise ValueError(f"{where}: {one_line(error)}; text stands in single quotes") from None
+    [[parsed]] = database.execute("SELECT json_serialize_sql(?)", [f"SELECT {condition}"]).fetchall()
+    for kind, name in _calls(json.loads(parsed)):
+        if kind == "WINDOW" or name in aggregates:
+            called = name.removesuffix("_star") + (" over" if kind == "WINDOW" else "")
+            raise ValueError(
+                f"{where}: {called} depends on other rows; write a condition on the columns of one row"
+            )
+
+
+def _calls(parsed: object) -> Iterator[tuple[str, str]]:
+    """Yield the class and the name of each function call; those of a subquery cannot see other rows."""
+    if isinstance(parsed, dict):
+        if parsed.get("class") in ("FUNCTION", "WINDOW"):
+            yield parsed["class"], parsed["function_name"]
+        parsed = [value for key, value in parsed.items() if key != "subquery"]
+    if isinstance(parsed, list):
+        for each in parsed:
+            yield from _calls(each)
+
+
+def _connect() -> "duckdb.DuckDBPyConnection":
+    """Return a database without access to files, network or settings."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "enable_external_access": False,
+        "threads": 1,  # the rows come back in their order
+    }
+    database = duckdb.connect(config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
 def matching_rows(rules: Sequence[Rule], rows: pa.Table) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the places, ascending, of those `rows` (a table of `ROW_SCHEMA`) that match each rule.
 
@@ -77,17 +132,7 @@ def matching_rows(rules: Sequence[Rule], rows: pa.Table) -> Iterator[npt.NDArray
     """
     if not rules:
         return
-    import duckdb
-
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "enable_external_access": False,
-        "threads": 1,  # the rows come back in their order
-    }
-    with duckdb.connect(config=settings) as database:
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute("SET lock_configuration = true")
+    with _connect() as database:
         table = _table(rows)
         forbidden = {name for (name,) in database.sql(_CHANGING).fetchall()} - set(table.column_names)
         for rule in rules:
