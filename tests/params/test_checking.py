@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from bertline.core.params_loading import read_document
+from bertline.evaluation.slice_rules import COLUMNS
 from bertline.params.checking import check_params
+from bertline.params.ingest import ROW_COLUMNS
+from bertline.rows.schema import ROW_SCHEMA
 from tests.support.params import SHIPPED_PARAMS, write_params
 from tests.support.tiny import PROJECT
 
@@ -34,6 +37,11 @@ def test_tests_know_every_parameter() -> None:
             "tokenize.long_texts is 'windows', which is for single texts, but ingest.pair_column is 'answer'",
         ),
         (
+            {"ingest": {"keep_columns": ["tier"]}, "split": {"group_column": "customer"}},
+            "split.group_column is 'customer', which rows do not have; name the column in "
+            "ingest.keep_columns too, or take one of source, batch, tier or null",
+        ),
+        (
             {"tokenize": {"vocabulary": 8000}},
             "tokenize.vocabulary is 8000, but adapt.objective is none",
         ),
@@ -46,6 +54,39 @@ def test_sections_that_cannot_be_combined_are_refused(
     with pytest.raises(ValueError, match=r"params\.yaml: ") as error:
         check_params(tmp_path / "params.yaml")
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"keep_columns": ["text"]}, "has 'text', which rows have already because of text_column; remove it"),
+        (
+            {"text_column": ["title", "body"], "keep_columns": ["tier", "body"]},
+            "has 'body', which rows have already because of text_column",
+        ),
+        ({"label_column": "topic", "keep_columns": ["topic"]}, "has 'topic', .* because of label_column"),
+        ({"pair_column": "answer", "keep_columns": ["answer"]}, "has 'answer', .* because of pair_column"),
+        ({"timestamp_column": "day", "keep_columns": ["day"]}, "has 'day', .* because of timestamp_column"),
+        ({"batch_column": "week", "keep_columns": ["week"]}, "has 'week', .* because of batch_column"),
+        ({"keep_columns": ["id"]}, "has 'id', which is what rows call a column of their own; give the"),
+        (
+            {"text_column": "body", "keep_columns": ["Text"]},
+            "has 'Text', which is what rows call .*; give the column another name in the files",
+        ),
+        ({"keep_columns": ["tier", "Tier"]}, r"is \['tier', 'Tier'\]; allowed: .* differ by more than case"),
+    ],
+)
+def test_a_kept_column_that_rows_have_already_is_refused(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    write_params(tmp_path, ingest=changes)
+    with pytest.raises(ValueError, match=rf"params\.yaml: ingest.*keep_columns {says}"):
+        check_params(tmp_path / "params.yaml")
+
+
+def test_the_columns_that_rows_have_are_known_before_any_row_is_read() -> None:
+    assert set(ROW_COLUMNS) == set(ROW_SCHEMA.names) - {"extra", "fault"}
+    assert set(COLUMNS) <= set(ROW_COLUMNS)
 
 
 def test_a_limit_for_what_is_no_stage_is_refused_with_the_stages(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import bertline.params
 from bertline.core.params_loading import PARAMS_FILE, parse_section, read_document
+from bertline.params.split import GROUP_COLUMNS
 
 
 def sections() -> dict[str, type]:
@@ -68,6 +69,12 @@ def _find_conflict(params: Mapping[str, Any]) -> str | None:
         return (
             f"split.test_from is {split.test_from!r}, but ingest.timestamp_column is null, so that no row "
             "has a time; name the column, or set split.test_from and split.validation_from to null"
+        )
+    allowed = [*GROUP_COLUMNS, *ingest.keep_columns]
+    if split.group_column not in [None, *allowed]:
+        return (
+            f"split.group_column is {split.group_column!r}, which rows do not have; name the column in "
+            f"ingest.keep_columns too, or take one of {', '.join(allowed)} or null"
         )
     if tokenize.long_texts == "windows" and ingest.pair_column is not None:
         return (

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from bertline.core.bounds import STRICT, require
 
+ROW_COLUMNS = ("id", "content_id", "text", "text_pair", "label", "source", "batch", "timestamp", "side")
+"""What slices.yaml, expectations.yaml and split.group_column call the columns that every row has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -35,8 +38,7 @@ class Params:
             _require_columns("pair_column", self.pair_column)
         for field in ("label_column", "timestamp_column", "batch_column"):
             require(field, getattr(self, field), getattr(self, field) != "", "the name of a column")
-        distinct = all(self.keep_columns) and len(set(self.keep_columns)) == len(self.keep_columns)
-        require("keep_columns", self.keep_columns, distinct, "a list of different names of columns")
+        self._check_kept()
         texts = columns(self.text_column) + columns(self.pair_column)
         require("label_column", self.label_column, self.label_column not in texts, "a column that is no text")
         require("label_separator", self.label_separator, self.label_separator != "", 'null, or e.g. ";"')
@@ -47,6 +49,23 @@ class Params:
             )
         codec = self.encoding is None or _is_text_encoding(self.encoding)
         require("encoding", self.encoding, codec, "null, or a codec Python knows, e.g. utf-8, latin-1")
+
+    def _check_kept(self) -> None:
+        folded = {name.lower() for name in self.keep_columns}  # as slices.yaml compares names
+        distinct = all(self.keep_columns) and len(folded) == len(self.keep_columns)
+        require("keep_columns", self.keep_columns, distinct, "a list of names that differ by more than case")
+        for key in ("text_column", "pair_column", "label_column", "timestamp_column", "batch_column"):
+            for name in columns(getattr(self, key)):
+                if name in self.keep_columns:
+                    raise ValueError(
+                        f"keep_columns has {name!r}, which rows have already because of {key}; remove it"
+                    )
+        for name in self.keep_columns:
+            if name.lower() in ROW_COLUMNS:
+                raise ValueError(
+                    f"keep_columns has {name!r}, which is what rows call a column of their own; "
+                    "give the column another name in the files"
+                )
 
 
 def columns(names: str | list[str] | None) -> list[str]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from bertline.core.bounds import STRICT, is_date, parse_date, require
 
+GROUP_COLUMNS = ("source", "batch")
+"""The columns of every row that may be a group; `ingest.keep_columns` brings others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:

@@ -1,5 +1,6 @@
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,17 +62,25 @@ def test_an_older_delivery_may_lack_a_kept_column(incoming: Incoming) -> None:
     assert columns(rows) == {"tier": [None, "gold"]}
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_a_column_that_no_row_has_is_named(name: str, incoming: Incoming) -> None:
-    content = "text,label\na,x\n" if name == "a.csv" else '{"text": "a", "label": "x"}\n'
-    with pytest.raises(ValueError, match=r"no row has a value of the column 'teir'.*ingest\.keep_columns"):
-        read(incoming(name, content), keep_columns=["teir"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_column_that_no_row_has_is_named_with_those_that_the_files_have(
+    name: str, incoming: Incoming
+) -> None:
+    incoming("0.csv", "label,text,city\nx,a,Lima\n")
+    incoming(name, CSV if name == "a.csv" else "".join(json.dumps(each) + "\n" for each in RECORDS))
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist(RECORDS), Path("data/incoming", name))
+    says = r"no row has a value of the column 'teir' \(ingest\.keep_columns\); .*; the files have: (.*)$"
+    with pytest.raises(ValueError, match=says) as error:
+        read("data/incoming/*", keep_columns=["teir"])
+    [names] = re.findall(says, str(error.value))
+    assert names.split(", ")[:3] == ["label", "text", "city"]
+    assert sorted(names.split(", ")) == ["city", "customer", "label", "text", "tier"]
 
 
-def test_a_column_may_be_kept_and_be_the_delivery_too(incoming: Incoming) -> None:
-    rows = read(incoming("a.csv", "text,label,week\na,x,12\n"), keep_columns=["week"], batch_column="week")
-    assert columns(rows) == {"week": ["12"]}
-    assert rows["batch"].to_pylist() == ["12"]
+def test_of_a_sample_no_column_can_be_kept_but_its_own_are_named() -> None:
+    with pytest.raises(ValueError, match=r"the files have: text, label$"):
+        read("sample:trec", keep_columns=["tier"])
 
 
 def test_rows_without_kept_columns_have_none(incoming: Incoming) -> None:

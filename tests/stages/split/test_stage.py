@@ -287,6 +287,7 @@ def test_a_group_that_fills_a_side_is_warned_about(set_params, capsys):
 
 
 def test_a_group_column_that_no_row_has_ends_the_command_with_one_line(set_params, run_stage):
+    set_params("ingest", keep_columns=["customer"])
     set_params("split", group_column="customer")
     write(unlike(400), ["x", "y"] * 200)
     done = run_stage("split", **PATHS)

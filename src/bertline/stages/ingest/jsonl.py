@@ -22,22 +22,22 @@ def read_jsonl(lines: Iterator[str], wanted: ColumnSpec, space: LabelSpace) -> I
 
     A column that a record lacks is null there; one that all of them lack is an error.
     """
-    return collect(
-        _read_records(_split_objects(lines), wanted, space), {name: i for i, name in enumerate(wanted)}
-    )
+    names: dict[str, None] = {}
+    records = _read_records(_split_objects(lines), wanted, space, names)
+    return collect(records, {name: i for i, name in enumerate(wanted)}, names)
 
 
 def _read_records(
-    objects: Iterable[tuple[int, str]], wanted: ColumnSpec, space: LabelSpace
+    objects: Iterable[tuple[int, str]], wanted: ColumnSpec, space: LabelSpace, names: dict[str, None]
 ) -> Iterator[Sequence[object] | Broken]:
+    """Yield the values of each object; `names` gets the columns that are met until none is missing."""
     missing = set(wanted)
-    names: dict[str, None] = {}
     found = 0
     for number, raw in objects:
         try:
             record = _parse_object(raw)
             if missing:
-                names |= dict.fromkeys(record)
+                names.update(dict.fromkeys(record))
                 missing.difference_update(record)
             found += 1
             yield [_check_value(record.get(name), name, wanted[name], space) for name in wanted]

@@ -47,13 +47,14 @@ def read_parquet(path: Path, wanted: ColumnSpec, space: LabelSpace) -> Iterator[
         with pq.ParquetFile(path) as file:
             if not file.metadata.num_rows:
                 return
-            check_columns(file.schema_arrow.names, wanted)
-            wanted = {name: key for name, key in wanted.items() if name in file.schema_arrow.names}
+            names = file.schema_arrow.names
+            check_columns(names, wanted)
+            wanted = {name: key for name, key in wanted.items() if name in names}
             for name, key in wanted.items():
                 _check_type(file.schema_arrow.field(name).type, name, key, space)
             for batch in file.iter_batches(RECORDS_AT_ONCE, columns=list(wanted)):
                 batch.validate(full=True)
-                yield _to_records(batch, wanted)
+                yield _to_records(batch, wanted, names)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"not Parquet that can be read: {error}") from None
 
@@ -90,7 +91,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
     return bool(text or number or types.is_boolean(kind) or types.is_null(kind))
 
 
-def _to_records(batch: pa.RecordBatch, wanted: ColumnSpec) -> Records:
+def _to_records(batch: pa.RecordBatch, wanted: ColumnSpec, names: Sequence[str]) -> Records:
     values: dict[str, Sequence[object]] = {}
     out_of_range: dict[int, str] = {}
     for name, key in wanted.items():
@@ -109,7 +110,7 @@ def _to_records(batch: pa.RecordBatch, wanted: ColumnSpec) -> Records:
         reason = "is out of range (ingest.timestamp_column; allowed: the years 1 to 9999)"
         raw = json.dumps(record, ensure_ascii=False, default=str)
         broken[at] = Broken(f"{given} {reason}", raw, f"a time {reason}", given)
-    return Records(values, broken, 0)
+    return Records(values, broken, 0, names)
 
 
 def _read_times(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:

@@ -5,7 +5,7 @@ be read as it should becomes a broken row that holds it raw. A file that is unus
 column, not Parquet) is a ValueError. The readers are `delimited`, `jsonl` and `parquet`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -35,23 +35,30 @@ class Repaired(list[str]):
 class Records:
     """At most `RECORDS_AT_ONCE` records: their values [rows] by column; nulls where a record is broken.
 
-    A column of the key `OPTIONAL` is not among them where the file lacks it.
+    A column of the key `OPTIONAL` is not among them where the file lacks it. `names` has all columns of the
+    file; of JSON, those that were met until none was missing.
     """
 
     columns: Mapping[str, Sequence[object]]
     broken: dict[int, Broken]  # by position
     repaired: int
+    names: Collection[str]
 
 
-def collect(items: Iterator[Sequence[object] | Broken], fields: dict[str, int]) -> Iterator[Records]:
-    """Yield records from single ones; `fields` says where in a single record each column stands."""
+def collect(
+    items: Iterator[Sequence[object] | Broken], fields: dict[str, int], names: Collection[str]
+) -> Iterator[Records]:
+    """Yield records of a file with the columns `names` from single ones.
+
+    `fields` says where in a single record each wanted column stands.
+    """
     width = max(fields.values()) + 1
     while chunk := list(islice(items, RECORDS_AT_ONCE)):
         broken = {at: item for at, item in enumerate(chunk) if isinstance(item, Broken)}
         for at in broken:
             chunk[at] = [None] * width
         columns = {name: [item[field] for item in chunk] for name, field in fields.items()}
-        yield Records(columns, broken, sum(type(item) is Repaired for item in chunk))
+        yield Records(columns, broken, sum(type(item) is Repaired for item in chunk), names)
 
 
 def check_columns(names: Sequence[str], wanted: ColumnSpec) -> None:

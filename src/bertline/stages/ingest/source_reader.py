@@ -59,6 +59,7 @@ class SourceReader:
         self.labels = LabelColumn(params)
         self._parts = parts
         self._kept: set[str] = set()
+        self._names: dict[str, None] = {}  # of all columns, in the order of the files
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Yield tables of `rows.SOURCE_SCHEMA`.
@@ -78,7 +79,7 @@ class SourceReader:
         if missing := [name for name in self.params.keep_columns if name not in self._kept]:
             raise ValueError(
                 f"no row has a value of the column {missing[0]!r} (ingest.keep_columns); correct its name,"
-                " or remove it"
+                f" or remove it; the files have: {', '.join(self._names)}"
             )
 
     def _read_sample(self, source: str) -> Iterator[pa.Table]:
@@ -88,7 +89,8 @@ class SourceReader:
         params = _of_samples(self.params)
         for start in range(0, len(texts), RECORDS_AT_ONCE):
             part = slice(start, start + RECORDS_AT_ONCE)
-            records = Records({"text": texts[part], "label": labels[part]}, {}, 0)
+            values = {"text": texts[part], "label": labels[part]}
+            records = Records(values, {}, 0, values)
             yield self._to_rows(records, params, report, batch=source.partition(":")[2], side=None)
 
     def _read_file(self, path: Path, side: str | None) -> Iterator[pa.Table]:
@@ -134,6 +136,7 @@ class SourceReader:
         report.add_faults(broken)
         report.repaired_quotes += records.repaired
         self._kept.update(extra_names(rows))
+        self._names.update(dict.fromkeys(records.names))
         return rows
 
 

@@ -38,7 +38,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bertline.core.bounds import parse_date
-from bertline.params.split import Params
+from bertline.params.split import GROUP_COLUMNS, Params
 from bertline.rows.extra import extra_column
 from bertline.rows.io import read_chunks
 from bertline.rows.text_key import PAIR_SEPARATOR, content_key
@@ -112,7 +112,7 @@ def deal(chunks: Iterable[pa.Table], params: Params, official: Collection[str]) 
 
 def groups(rows: pa.Table, column: str) -> pa.Array | pa.ChunkedArray:
     """Return the group of each row, [rows] strings, null for none; `column` is split.group_column."""
-    return rows[column] if column in ("source", "batch") else extra_column(rows, column)
+    return rows[column] if column in GROUP_COLUMNS else extra_column(rows, column)
 
 
 def _by_time(stamps: pa.ChunkedArray, params: Params) -> pa.ChunkedArray:

@@ -41,7 +41,7 @@ def read_delimited(lines: Iterator[str], recognised: Recognised, wanted: ColumnS
     """Read the lines after the header of a file whose dialect was recognised."""
     layout = recognised.layout
     fields = {name: layout.names.index(fold_name(name)) for name in wanted if fold_name(name) in layout.names}
-    return collect(_read_items(lines, recognised), fields)
+    return collect(_read_items(lines, recognised), fields, recognised.header.names)
 
 
 def _read_items(lines: Iterator[str], recognised: Recognised) -> Iterator[Item]:
