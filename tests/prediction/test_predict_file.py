@@ -193,6 +193,14 @@ def test_an_input_that_changes_meanwhile_is_an_error(model_folder: Path, request
     assert not request_.output.exists()
 
 
+def test_a_text_that_is_not_utf_8_is_one_line_with_its_rows(model_folder: Path, request_: Request) -> None:
+    bytes_ = pa.array([*(b"a",) * CHUNK, b"caf\xe9"])
+    texts = pa.StringArray.from_buffers(len(bytes_), *bytes_.buffers()[1:])
+    pq.write_table(pa.table({"text": texts}), request_.source)
+    with pytest.raises(ValueError, match=r"in\.parquet: a text in the rows 41 to 41 is not UTF-8; write"):
+        predict(model_folder, request_)
+
+
 def test_two_processes_do_not_write_one_output(model_folder: Path, request_: Request) -> None:
     events = predict_file(Classifier(model_folder), model_folder, request_)
     next(events)

@@ -75,10 +75,42 @@ def test_a_column_of_json_lines_has_the_type_of_all_its_values(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [("rows.csv", "text,id"), ("rows.csv", "text,id\n"), ("rows.jsonl", ""), ("rows.jsonl", "\n")],
+)
+def test_a_file_without_rows_is_a_table_without_rows(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert read(tmp_path / name) == []
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.jsonl"])
+def test_a_column_of_nulls_holds_texts_that_are_missing(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, pa.table({"text": pa.nulls(2)}))
+    assert read(tmp_path / name) == [{"text": None}] * 2
+
+
+def test_integers_that_a_column_of_fractions_cannot_hold_become_json_text(tmp_path: Path) -> None:
+    rows = [{"text": "a", "n": 2**53 + 1}, {"text": "b", "n": 0.5}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["n"] for row in read(tmp_path / "rows.jsonl")] == [str(2**53 + 1), "0.5"]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
         ("rows.csv", b"id,text\n1,a\n2,b,c\n", "Row #3: Expected 2 columns, got 3"),
         ("rows.csv", b"id,text\n1,a\n2,caf\xe9\n", "Row #3: CSV conversion error to string: invalid UTF8"),
+        (
+            "rows.csv",
+            b'id,text\n1,a\n2,"b\n3,c\n',
+            "the record from line 3 on has a quote that nothing closes",
+        ),
+        (
+            "rows.csv",
+            b'id,text\n1,"a\n2,"b"\n3,c\n',
+            "the record from line 2 on has a quote that nothing closes, text behind a closing quote",
+        ),
+        ("rows.csv", "id,text\n1,a\n".encode("utf-16"), "is UTF-16; write it as UTF-8"),
         ("rows.csv", b"", "has no header"),
         ("rows.csv", b"text,text\na,b\n", "has the column 'text' twice"),
         ("rows.jsonl", b'{"text": "a"}\n{"text":\n', "line 2 is no JSON in UTF-8"),

@@ -13,11 +13,20 @@ from typing import Any
 import pyarrow as pa
 
 _LARGEST = 2**63 - 1
+_LARGEST_EXACT = 2**53  # as a float64
+
+
+class _Wide(int):
+    """The kind of integers that 64 bits hold, but a float64 does not."""
+
+
 _TYPES = {
     frozenset[type](): pa.string(),
     frozenset([str]): pa.string(),
     frozenset([bool]): pa.bool_(),
     frozenset([int]): pa.int64(),
+    frozenset([_Wide]): pa.int64(),
+    frozenset([int, _Wide]): pa.int64(),
     frozenset([float]): pa.float64(),
     frozenset([int, float]): pa.float64(),
 }
@@ -57,8 +66,8 @@ def read_json_lines(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Rec
 
 def _kind(value: object) -> type:
     """Return the type of a value; `list` for what no column holds as it is."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        return list
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
+        return _Wide if abs(value) <= _LARGEST else list
     return type(value)
 
 

@@ -59,7 +59,11 @@ def predict_file(classifier: Classifier, folder: Path, request: Request) -> Iter
     done = without_text = parts = 0
     with resumable(output, key) as finished:
         for part, rows in enumerate(table.chunks()):
-            inputs = read_inputs(rows, request.columns)
+            try:
+                inputs = read_inputs(rows, request.columns)
+            except UnicodeDecodeError:  # Parquet does not promise it
+                where = f"the rows {done + 1:,} to {done + len(rows):,}"
+                raise ValueError(f"{source}: a text in {where} is not UTF-8; write the file again") from None
             if part not in finished:
                 answered = add_answers(
                     rows, inputs, classifier, version=request.version, abstain=request.abstain

@@ -3,7 +3,7 @@
 Guarantees that a text file is read from end to end before its first row is given out, so that a damaged row
 is found before hours of work and not after them. Values stay as they are: all columns of a CSV file become
 texts. Text files are UTF-8. Does not repair a file, as the stage `ingest` does: a row that cannot be read is
-an error.
+an error. Without any row, JSON lines name no columns: then there are those of the texts.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,18 +13,16 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from bertline.prediction.csv_table import look_through, read_csv
 from bertline.prediction.json_lines import find_schema, read_json_lines
 from bertline.rows.io import one_line
 
 CHUNK = 8192
 """Rows given out at once: they are sorted by length together, and predicted again after a kill."""
 
-_BLOCK = 1 << 23  # bytes of a CSV file read at once; a record must fit into it
 _BUFFER = 1 << 20  # bytes of a column read at once: a row group may hold all rows
-_DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ def open_source(path: Path, text_columns: Sequence[str]) -> Source:
 def _holds_texts(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+    types = pa.types
+    allowed = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+    return any(test(kind) for test in allowed)
 
 
 @contextmanager
@@ -107,30 +107,14 @@ def _read_parquet(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _csv(path: Path, _: Sequence[str]) -> Source:
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        header = file.readline()
-    delimiter = max(_DELIMITERS, key=header.count)
-    if not header.strip():
-        raise ValueError(f"{path} has no header: its first line must name the columns")
-    read = partial(_read_csv, path, delimiter)
-    with read() as reader:
-        schema, rows = reader.schema, sum(len(batch) for batch in reader)
-    return Source(path, rows, schema, read)
-
-
-def _read_csv(path: Path, delimiter: str) -> pa_csv.CSVStreamingReader:
-    # In one thread, so that an error has the number of its row.
-    how = {
-        "read_options": pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-        "parse_options": pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-    }
-    with pa_csv.open_csv(path, **how) as reader:
-        texts = dict.fromkeys(reader.schema.names, pa.string())
-    return pa_csv.open_csv(path, **how, convert_options=pa_csv.ConvertOptions(column_types=texts))
+    delimiter, rows, schema = look_through(path)
+    return Source(path, rows, schema, partial(read_csv, path, delimiter) if rows else list)
 
 
 def _json_lines(path: Path, text_columns: Sequence[str]) -> Source:
     rows, schema = find_schema(path, text_columns)
+    if not rows:  # and so no names of columns
+        schema = pa.schema([(name, pa.string()) for name in dict.fromkeys(text_columns)])
     return Source(path, rows, schema, partial(read_json_lines, path, schema, CHUNK))
 
 
