@@ -28,8 +28,8 @@ from bertline.encoder.classifier import load_classifier, save_classifier
 from bertline.encoder.collate import collate_padded
 from bertline.encoder.ordering import sorted_order
 from bertline.head.class_gaussians import fit
-from bertline.head.last_linear import find_last_linear, run_with_states
 from bertline.head.out_of_scope import Kind, score
+from bertline.head.states import find_reader, run_with_states
 from bertline.metrics.temperature import fit_temperature
 from bertline.params.finetune import Params, Resolved
 from bertline.stages.finetune.prepare import fine_tune, prepare
@@ -161,16 +161,16 @@ def train(folder: Path, classes: tuple[str, ...], splits: dict[str, TokenizedSpl
 @torch.inference_mode()
 def run(model: torch.nn.Module, split: TokenizedSplit) -> dict[str, np.ndarray]:
     """Return targets, logits and states of the rows of `split`."""
-    linear, collate, parts = find_last_linear(model), collate_padded(model.config), defaultdict(list)
+    reader, collate, parts = find_reader(model, "last"), collate_padded(model.config), defaultdict(list)
     order = sorted_order(split.lengths, 64)
     for rows in order:
         inputs = collate(split, rows)
-        logits, states = run_with_states(model, linear, inputs)
+        logits, states = run_with_states(model, reader, inputs)
         last = model.base_model(**inputs).last_hidden_state
         mask = inputs["attention_mask"][:, :, None]
         parts["logits"].append(logits)
-        parts["head"].append(states[:, : linear.in_features])
-        parts["middle"].append(states[:, linear.in_features :])
+        parts["head"].append(states[:, : reader.in_features])
+        parts["middle"].append(states[:, reader.in_features :])
         parts["first"].append(last[:, 0])
         parts["mean"].append((last * mask).sum(dim=1) / mask.sum(dim=1))
     back = np.argsort(np.concatenate(order))

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from bertline.head.last_linear import find_last_linear, keeping_states, run_with_states, scale_logits
+from bertline.head.last_linear import find_head, find_last_linear, scale_logits
+from bertline.head.states import keeping_states
 from tests.support.architectures import SIZES, build
 
 IDS = torch.tensor([[1, 7, 9, 2], [1, 8, 2, 0]])
@@ -41,35 +42,14 @@ def test_to_find_the_layer_changes_no_mode_and_no_random_state() -> None:
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_a_state_is_what_the_last_layer_reads_and_the_mean_over_the_tokens_of_the_middle_layer(
-    kind: str,
-) -> None:
+def test_the_head_begins_with_the_layer_that_reads_the_first_token_of_the_encoder(kind: str) -> None:
     model = build(kind).eval()
-    linear = find_last_linear(model)
-    assert linear is not None
-    inputs = {"input_ids": IDS, "attention_mask": (IDS > 0).long()}
-    with torch.inference_mode(), keeping_states(linear) as kept:
-        outputs = model(**inputs, output_hidden_states=True)
-        head_SH = kept[-1]
-        logits_SC, states_SW = run_with_states(model, linear, inputs)
-    middle_STH = outputs.hidden_states[2]  # of the embeddings and three layers
-    means_SH = torch.stack([middle_STH[0].mean(dim=0), middle_STH[1, :3].mean(dim=0)])
-    assert states_SW is not None
-    torch.testing.assert_close(states_SW, torch.cat([head_SH, means_SH], dim=1))
-    assert torch.equal(logits_SC, outputs.logits)
+    first, *_, last = find_head(model)
+    assert last is find_last_linear(model)
+    with torch.inference_mode(), keeping_states(first) as kept:
+        hidden_STH = model(IDS, attention_mask=(IDS > 0).long(), output_hidden_states=True).hidden_states[-1]
+    torch.testing.assert_close(kept[-1], hidden_STH[:, 0])
 
 
-def test_without_a_list_of_layers_a_state_is_what_the_last_layer_reads() -> None:
-    model = build("albert", embedding_size=8).eval()
-    linear = find_last_linear(model)
-    assert linear is not None
-    with torch.inference_mode():
-        states_SW = run_with_states(model, linear, {"input_ids": IDS})[1]
-    assert states_SW is not None
-    assert states_SW.shape == (2, linear.in_features)
-
-
-def test_a_model_that_reads_each_token_has_no_states() -> None:
-    model = build("gpt2", n_embd=16, n_layer=2, n_head=2).eval()
-    with torch.inference_mode():
-        assert run_with_states(model, find_last_linear(model), {"input_ids": IDS[:1]})[1] is None
+def test_a_model_whose_last_layer_reads_each_token_has_no_head() -> None:
+    assert find_head(build("gpt2", n_embd=16, n_layer=2, n_head=2).eval()) == []

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf
 from threadpoolctl import threadpool_limits
@@ -84,6 +85,17 @@ def test_what_was_saved_scores_the_same(tmp_path: Path) -> None:
     loaded = Statistics.load(tmp_path)
     assert loaded is not None
     assert np.array_equal(distances(loaded, FRESH), distances(statistics, FRESH))
+
+
+def test_the_reader_of_the_states_is_saved_and_older_files_are_of_the_last_layer(tmp_path: Path) -> None:
+    statistics = fit(STATES, TARGETS)
+    statistics.save(tmp_path)
+    assert Statistics.load(tmp_path).reader == "first"
+    save_file(load_file(tmp_path / FILE), tmp_path / FILE)
+    assert Statistics.load(tmp_path).reader == "last"
+    save_file(load_file(tmp_path / FILE), tmp_path / FILE, {"reader": "second"})
+    with pytest.raises(ValueError, match=r"is damaged .*'second'"):
+        Statistics.load(tmp_path)
 
 
 def test_a_folder_without_the_file_has_no_statistics(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from bertline.encoder.classifier import build_classifier, save_classifier
-from bertline.head.out_of_scope import Part, Statistics
+from bertline.encoder.classifier import build_classifier, load_classifier, save_classifier
+from bertline.head.out_of_scope import Part, Reader, Statistics
 from bertline.models.classifier import Classifier
 from bertline.tokens.truncation import load_tokenizer
 from tests.support.tiny import CLASSES, make_texts
@@ -154,6 +155,23 @@ def test_no_texts_have_no_answers_and_no_scores(model_folder: Path, tmp_path: Pa
         (0,),
         (0,),
     )
+
+
+@pytest.mark.parametrize("reader", get_args(Reader))
+def test_the_states_are_those_that_the_statistics_are_of(
+    model_folder: Path, tmp_path: Path, reader: Reader
+) -> None:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    part = Part(center_H=np.zeros(32), whitening_HH=np.eye(32), means_KH=np.zeros((3, 32)))
+    Statistics((part,), reader).save(folder)
+    model = load_classifier(folder)
+    text = make_texts(1)[0][0]
+    inputs = dict(AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt"))
+    with torch.inference_mode():
+        outputs = model.bert(**inputs)
+    expected_H = outputs.last_hidden_state[0, 0] if reader == "first" else outputs.pooler_output[0]
+    states_W = Classifier(folder).outputs([text]).states[0]
+    np.testing.assert_allclose(states_W[: len(expected_H)], expected_H, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])

@@ -1,12 +1,10 @@
-"""The last linear layer of a classifier: what makes the logits, and the states that it reads.
+"""The linear layers of a classifier's head, the last of which makes the logits.
 
-Any architecture of transformers will do: the layer is found by a forward pass, not by its name.
-Shape suffixes: S sequences, T tokens, C classes, H the width of a layer, W of a state of several layers.
+Any architecture of transformers will do: the layers are found by a forward pass, not by their names.
+Shape suffixes: C classes, H the width of a layer.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from itertools import takewhile
 
 import torch
 from torch import nn
@@ -20,27 +18,40 @@ def find_last_linear(model: PreTrainedModel) -> nn.Linear | None:
 
     Runs `model` once on four tokens, padded or not. Draws no random numbers.
     """
-    called: list[nn.Linear] = []
-    hooks = [
-        module.register_forward_hook(lambda module, *_: called.append(module))
-        for module in model.modules()
-        if isinstance(module, nn.Linear) and module.out_features == model.num_labels
-    ]
+    return next((layer for layer, _ in reversed(_run(model)) if layer.out_features == model.num_labels), None)
+
+
+def find_head(model: PreTrainedModel) -> list[nn.Linear]:
+    """Return the linear layers that read one state of each text, up to the one that makes the logits.
+
+    They are in the order in which they run. There are none where the last one reads a state of each token.
+    Runs `model` as `find_last_linear` does.
+    """
+    called = _run(model)
+    while called and called[-1][0].out_features != model.num_labels:
+        called.pop()
+    head = list(takewhile(lambda call: call[1] == 1, reversed(called)))
+    return [layer for layer, _ in reversed(head)]
+
+
+def _run(model: PreTrainedModel) -> list[tuple[nn.Linear, int]]:
+    """Return the linear layers in the order in which they ran for a text of four tokens, and their rows.
+
+    A layer that reads each token, whether as [1, 4, H] or as [4, H], has four rows.
+    """
+    called: list[tuple[nn.Linear, int]] = []
+
+    def note(layer: nn.Linear, inputs: tuple[torch.Tensor, ...]) -> None:
+        called.append((layer, inputs[0].shape[:-1].numel()))
+
+    hooks = [m.register_forward_pre_hook(note) for m in model.modules() if isinstance(m, nn.Linear)]
     try:
         with eval_mode(model), torch.inference_mode():
             model(torch.arange(4, device=model.device)[None] % model.config.vocab_size)
     finally:
         for hook in hooks:
             hook.remove()
-    return called[-1] if called else None
-
-
-@contextmanager
-def keeping_states(linear: nn.Linear) -> Iterator[list[torch.Tensor]]:
-    """Keep what `linear` reads in each forward pass, within the block."""
-    states: list[torch.Tensor] = []
-    with linear.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0])):
-        yield states
+    return called
 
 
 def scale_logits(linear: nn.Linear, factors_C: torch.Tensor) -> None:
@@ -49,55 +60,3 @@ def scale_logits(linear: nn.Linear, factors_C: torch.Tensor) -> None:
         linear.weight.mul_(factors_C[:, None].to(linear.weight))
         if linear.bias is not None:
             linear.bias.mul_(factors_C.to(linear.bias))
-
-
-def run_with_states(
-    model: PreTrainedModel, linear: nn.Linear | None, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the logits [S, C] of `model` for padded texts, and states [S, W] for out-of-scope scores.
-
-    A state is what the last layer `linear` reads and, behind it, the mean over the tokens of what the middle
-    layer of the encoder returns, where that is found. There are no states where `linear` is None, or reads a
-    state of each token.
-    """
-    if linear is None:
-        return model(**inputs).logits, None
-    middle = _middle_layer(model)
-    with keeping_states(linear) as kept, _keeping_output(middle) as outputs:
-        logits_SC: torch.Tensor = model(**inputs).logits
-    [states_SH] = kept
-    if states_SH.ndim != 2:
-        return logits_SC, None
-    means = [_mean_over_tokens(each, inputs.get("attention_mask")) for each in outputs if each.ndim == 3]
-    return logits_SC, torch.cat([states_SH, *means], dim=1)
-
-
-def _middle_layer(model: PreTrainedModel) -> nn.Module | None:
-    """Return the layer in the middle of the encoder; None where its layers are no list (ALBERT has one)."""
-    layers = getattr(model.config, "num_hidden_layers", None)
-    stacks = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
-    stack = next((stack for stack in stacks if len(stack) == layers), None)
-    return None if stack is None else stack[(len(stack) - 1) // 2]
-
-
-@contextmanager
-def _keeping_output(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
-    """Keep the states of tokens that `layer` returns, within the block."""
-    outputs: list[torch.Tensor] = []
-    if layer is None:
-        yield outputs
-        return
-
-    def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
-        outputs.append(output if isinstance(output, torch.Tensor) else output[0])
-
-    with layer.register_forward_hook(keep):
-        yield outputs
-
-
-def _mean_over_tokens(states_STH: torch.Tensor, mask_ST: torch.Tensor | None) -> torch.Tensor:
-    """Return the mean over the tokens of each text, [S, H], without padding."""
-    if mask_ST is None:
-        return states_STH.mean(dim=1)
-    mask_ST1 = mask_ST[:, :, None].to(states_STH.dtype)
-    return (states_STH * mask_ST1).sum(dim=1) / mask_ST1.sum(dim=1)

@@ -13,17 +13,19 @@ Imports no torch. Shape suffixes: N rows, C classes, K means, W width of a state
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from bertline.core.files import disk_errors, replacing
 
 FILE = "out_of_scope.safetensors"
 Kind = Literal["mahalanobis", "energy", "max_probability"]
+Reader = Literal["first", "last"]
+"""Which linear layer of the head reads the state: the last one, in models that were trained until 2026-11."""
 
 DEFAULT_SCORE: Kind = "mahalanobis"
 """Finds most of the texts of classes that were left out of a training (benchmarks/out_of_scope.py)."""
@@ -65,9 +67,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the Mahalanobis distance needs: a part for each layer that a state comes from, in order."""
+    """What the Mahalanobis distance needs: a part for each layer that a state comes from, in order.
+
+    `reader`: which layer of the head reads the state of the first part.
+    """
 
     parts: tuple[Part, ...]
+    reader: Reader = "first"
 
     def distances(self, states_NW: Floats) -> Floats:
         """Return the sum over the parts of the distance of each row, float32 [N]."""
@@ -83,7 +89,7 @@ class Statistics:
             f"{i}.{name}": each for i, part in enumerate(self.parts) for name, each in vars(part).items()
         }
         with replacing(folder / FILE) as new, disk_errors():
-            save_file(named, new)
+            save_file(named, new, {"reader": self.reader})
 
     @classmethod
     def load(cls, folder: Path) -> "Statistics | None":
@@ -97,6 +103,8 @@ class Statistics:
             return None
         try:
             named = load_file(path)
+            with safe_open(path, "numpy") as file:
+                reader = (file.metadata() or {}).get("reader", "last")
             names = [each.name for each in fields(Part)]
             parts = [
                 Part(**{name: named[f"{i}.{name}"] for name in names})
@@ -105,9 +113,11 @@ class Statistics:
             shapes = [tuple(each.shape for each in vars(part).values()) for part in parts]
             if not parts or shapes != [part.shapes for part in parts]:
                 raise ValueError(f"its arrays have the shapes {shapes}")
+            if reader not in get_args(Reader):
+                raise ValueError(f"its states are those of the layer {reader!r}")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error}); fetch or train the model again") from None
-        return cls(tuple(parts))
+        return cls(tuple(parts), reader)
 
 
 def score(

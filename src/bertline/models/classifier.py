@@ -15,7 +15,7 @@ from typing import Protocol, get_args
 import numpy as np
 
 from bertline.encoder.ordering import sorted_order
-from bertline.head.out_of_scope import Kind, Statistics, score
+from bertline.head.out_of_scope import Kind, Reader, Statistics, score
 from bertline.models.abstention import refusals
 from bertline.models.folder import SERVED, read_config, read_settings
 from bertline.tokens.arrays import Tokens, windows_of
@@ -82,11 +82,11 @@ class Classifier:
             long_texts=self.settings.long_texts,
             stride=self.settings.stride,
         )
-        self._backend = _load_backend(folder, onnx, threads)
+        self._statistics = Statistics.load(folder)
+        self._backend = _load_backend(folder, onnx, threads, self.reader)
         config = read_config(folder)  # later: a folder that asks to run code has its own error
         self.space, self._padding = config.space, config.padding
         self._workers = 1 if onnx is None else threads
-        self._statistics = Statistics.load(folder)
         self._folder = folder
         self._batch_size = batch_size
 
@@ -98,6 +98,11 @@ class Classifier:
         alone = copy(self)
         alone._batch_size = 1
         return alone
+
+    @property
+    def reader(self) -> Reader:
+        """Which linear layer of the head reads the states that the statistics are of."""
+        return Statistics.reader if self._statistics is None else self._statistics.reader
 
     @property
     def pairs(self) -> bool:
@@ -228,11 +233,11 @@ def _mean(values_S: Floats, windows_N: np.ndarray) -> Floats:
     return np.add.reduceat(values_S, starts_N, axis=0) / windows_N[:, None].astype(np.float32)
 
 
-def _load_backend(folder: Path, onnx: Path | None, threads: int) -> Backend:
+def _load_backend(folder: Path, onnx: Path | None, threads: int, reader: Reader) -> Backend:
     if onnx is not None:
         from bertline.models.onnx_backend import OnnxBackend
 
         return OnnxBackend(onnx)
     from bertline.models.torch_backend import TorchBackend  # six seconds of a core
 
-    return TorchBackend(folder, threads=threads)
+    return TorchBackend(folder, threads=threads, reader=reader)

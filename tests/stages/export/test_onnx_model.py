@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bertline.head.last_linear import find_last_linear, run_with_states
+from bertline.head.out_of_scope import Reader
+from bertline.head.states import find_reader, run_with_states
 from bertline.models.onnx_backend import OnnxBackend
 from bertline.stages.export.onnx_model import ExportError, write_onnx
 from bertline.stages.export.quantize import write_int8
@@ -37,15 +38,19 @@ def texts(rows: int, tokens: int) -> dict[str, np.ndarray]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-@pytest.mark.parametrize("kind", SIZES)
-def test_an_exported_model_gives_the_logits_and_states_of_torch(kind: str, tmp_path: Path) -> None:
-    model = build(kind, **LAYERS[kind]).eval()
-    write_onnx(model, tmp_path / "model.onnx")
+@pytest.mark.parametrize(
+    ("kind", "reader"), [*((kind, "first") for kind in SIZES), ("bert", "last"), ("albert", "first")]
+)
+def test_an_exported_model_gives_the_logits_and_states_of_torch(
+    kind: str, reader: Reader, tmp_path: Path
+) -> None:
+    model = build(kind, **LAYERS.get(kind, {"embedding_size": 8})).eval()
+    write_onnx(model, tmp_path / "model.onnx", reader)
     backend = OnnxBackend(tmp_path / "model.onnx")
     for inputs in (texts(1, 5), texts(7, 12), texts(2, 3)):
         tensors = {name: torch.from_numpy(each) for name, each in inputs.items()}
         with torch.inference_mode():
-            theirs = run_with_states(model, find_last_linear(model), tensors)
+            theirs = run_with_states(model, find_reader(model, reader), tensors)
         for ours, expected in zip(backend.run(inputs), theirs, strict=True):
             np.testing.assert_allclose(ours, expected, atol=1e-5)
 

@@ -35,8 +35,8 @@ def states_of(model: PreTrainedModel) -> np.ndarray:
     with torch.inference_mode():
         for i in ROWS:
             inputs = collate_padded(model.config)(SPLIT, ROWS[i : i + 1])
-            outputs = model.eval().bert(**inputs, output_hidden_states=True)
-            states.append(torch.cat([outputs.pooler_output[0], outputs.hidden_states[2][0].mean(dim=0)]))
+            hidden = model.eval().bert(**inputs, output_hidden_states=True).hidden_states
+            states.append(torch.cat([hidden[-1][0, 0], hidden[2][0].mean(dim=0)]))
     return torch.stack(states).numpy()
 
 

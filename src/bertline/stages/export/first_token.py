@@ -31,8 +31,8 @@ def choose_token_early(graph: onnx.GraphProto) -> None:
         return
     _rename_inputs(moved, {name: _of_token(name) for name in chosen})
     _insert(graph, chosen, index)
-    _rename_inputs(graph.node, {choice.output[0]: state})
-    graph.node.remove(choice)
+    # By now `state` is of the token. What read the choice, be it the caller of the graph, reads on.
+    choice.CopyFrom(onnx.helper.make_node("Identity", [state], choice.output, choice.name))
 
 
 def _follow(

@@ -1,8 +1,8 @@
 """Write a classifier as an ONNX file in float32, with its graph fused.
 
 The inputs are `input_ids`, `attention_mask` and, where the encoder learnt them, `token_type_ids`, int64
-[batch, tokens]. The outputs are `logits` [batch, classes] and `states` [batch, width], what the last layer
-reads. The same weights give the same bytes. That the file agrees with torch is for `parity` to say.
+[batch, tokens]. The outputs are `logits` [batch, classes] and `states` [batch, width], those of
+`head.states`. The same weights give the same bytes. That the file agrees with torch is for `parity` to say.
 """
 
 import logging
@@ -19,7 +19,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from bertline.encoder.load import FAULTS
-from bertline.head.last_linear import find_last_linear, run_with_states
+from bertline.head.out_of_scope import Reader
+from bertline.head.states import find_reader, run_with_states
 from bertline.stages.export.first_token import choose_token_early
 from bertline.tokens.padding import Padding
 
@@ -33,9 +34,9 @@ class ExportError(ValueError):
 
 
 class _LogitsAndStates(nn.Module):
-    def __init__(self, model: PreTrainedModel, linear: nn.Linear | None) -> None:
+    def __init__(self, model: PreTrainedModel, reader: nn.Linear | None) -> None:
         super().__init__()
-        self._model, self._linear = model, linear
+        self._model, self._reader = model, reader
 
     def forward(
         self,
@@ -46,18 +47,20 @@ class _LogitsAndStates(nn.Module):
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        outputs = run_with_states(self._model, self._linear, inputs)
+        outputs = run_with_states(self._model, self._reader, inputs)
         return tuple(each for each in outputs if each is not None)
 
 
-def write_onnx(model: PreTrainedModel, path: Path) -> None:
+def write_onnx(model: PreTrainedModel, path: Path, reader: Reader = "first") -> None:
     """Write `model`, which is on the CPU and ready for inference, to `path`.
+
+    The states are those that the layer `reader` of the head reads, as in the statistics of the model.
 
     Raises:
         ExportError: torch cannot export this architecture.
     """
     try:
-        exported = _export(model)
+        exported = _export(model, reader)
     except (*FAULTS, torch.onnx.OnnxExporterError) as error:
         fault = " ".join(str(error.__cause__ or error).split())[:200]
         raise ExportError(f"{type(model).__name__} cannot be exported: {fault}") from error
@@ -81,7 +84,7 @@ def _fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
-def _export(model: PreTrainedModel) -> onnx.ModelProto:
+def _export(model: PreTrainedModel, reader: Reader) -> onnx.ModelProto:
     with suppress_fused_attention(model), quiet(), torch.inference_mode(mode=False), torch.no_grad():
         names = ["input_ids", "attention_mask"]
         names += ["token_type_ids"] if Padding.of(model.config.to_dict()).typed else []
@@ -91,7 +94,7 @@ def _export(model: PreTrainedModel) -> onnx.ModelProto:
         example["attention_mask"][1, 5:] = 0
         dynamic = torch.export.Dim.DYNAMIC
         program = torch.onnx.export(
-            _LogitsAndStates(model, find_last_linear(model)).eval(),
+            _LogitsAndStates(model, find_reader(model, reader)).eval(),
             kwargs={name: example[name] for name in names},
             dynamo=True,
             dynamic_shapes={name: {0: dynamic, 1: dynamic} for name in names},

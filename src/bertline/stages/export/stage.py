@@ -11,6 +11,7 @@ from pathlib import Path
 from bertline.core.files import apply_umask, disk_errors, write_json
 from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import load_classifier
+from bertline.head.out_of_scope import Reader
 from bertline.metrics.rounding import rounded
 from bertline.models.classifier import Classifier, Outputs
 from bertline.models.folder import FP32, INT8, SERVED, Precision, add_answering
@@ -30,7 +31,7 @@ def export(*, validation: Path, finetuned: Path, exported: Path, report: Path) -
     rows = read_validation_rows(validation, classifier.space, params.rows)
     outputs = {"torch": classifier.outputs(rows.all)}
     shutil.copytree(finetuned, exported, ignore=shutil.ignore_patterns(WEIGHTS), dirs_exist_ok=True)
-    precision, reason, parities = _export(finetuned, exported, rows, outputs, params)
+    precision, reason, parities = _export(finetuned, exported, classifier.reader, rows, outputs, params)
     print(f"served: {precision}, because {reason}")
     answering, aurocs = set_thresholds(classifier, precision, rows, outputs[precision], params)
     add_answering(exported, answering)
@@ -50,7 +51,12 @@ def export(*, validation: Path, finetuned: Path, exported: Path, report: Path) -
 
 
 def _export(
-    finetuned: Path, exported: Path, rows: ValidationRows, outputs: dict[str, Outputs], params: Params
+    finetuned: Path,
+    exported: Path,
+    reader: Reader,
+    rows: ValidationRows,
+    outputs: dict[str, Outputs],
+    params: Params,
 ) -> tuple[Precision, str, dict[str, Parity]]:
     """Write the ONNX files, add the `outputs` of each, and return which is served, why, and their parity."""
     if not params.onnx:
@@ -59,7 +65,7 @@ def _export(
     paths = {"fp32": exported / FP32, "int8": exported / INT8}
     try:
         with disk_errors():
-            write_onnx(load_classifier(finetuned), paths["fp32"])
+            write_onnx(load_classifier(finetuned), paths["fp32"], reader)
             write_int8(paths["fp32"], paths["int8"], reduce_range=params.reduce_range)
     except ExportError as error:
         return _serve_torch(finetuned, exported), str(error), {}

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 from bertline.encoder.collate import collate_padded, mean_over_windows
 from bertline.encoder.layers import eval_mode
 from bertline.head.class_gaussians import fit
-from bertline.head.last_linear import find_last_linear, run_with_states
 from bertline.head.out_of_scope import Statistics
+from bertline.head.states import find_reader, run_with_states
 from bertline.params.finetune import Params
 from bertline.stages.finetune.task import LabelledBatch, infer
 from bertline.tokens.arrays import TokenizedSplit
@@ -44,25 +44,25 @@ def fit_statistics(
 def _fit(
     model: PreTrainedModel, splits: dict[str, TokenizedSplit], params: Params
 ) -> tuple[Statistics | None, dict[str, Any]]:
-    linear = find_last_linear(model)
-    width = None if linear is None else _width(model, linear)
-    if linear is None or width is None:
+    reader = find_reader(model, Statistics.reader)
+    if reader is None:
         return None, {"rows": 0, "reason": "no linear layer makes the logits from one state of each text"}
     rows = {name: choose_rows(split.labels, params.seed) for name, split in splits.items()}
 
     def compute(batch: LabelledBatch) -> torch.Tensor:
         # In float32 on a GPU, too: what is served is not bf16.
-        states_SW = run_with_states(model, linear, batch.inputs)[1]
-        assert states_SW is not None, "as the probe said"
+        states_SW = run_with_states(model, reader, batch.inputs)[1]
+        assert states_SW is not None, "there is a reader"
         return mean_over_windows(states_SW.float(), batch.windows_B)
 
+    width = _width(model, reader)
     # Padded, as it is served: an unpadded model has no tokens of each text in its middle.
     collate = collate_padded(model.config)
     states = {
         name: infer(model, split, rows[name], params.rows_at_once, collate, compute, width)
         for name, split in splits.items()
     }
-    widths = (linear.in_features, width - linear.in_features)
+    widths = (reader.in_features, width - reader.in_features)
     statistics = fit(
         states["train"],
         splits["train"].labels[rows["train"]],
@@ -72,12 +72,13 @@ def _fit(
     return statistics, {"rows": len(rows["train"]), "means": len(statistics.parts[0].means_KH)}
 
 
-def _width(model: PreTrainedModel, linear: nn.Linear) -> int | None:
-    """Return the width of the states that `run_with_states` returns; None where it returns none."""
+def _width(model: PreTrainedModel, reader: nn.Linear) -> int:
+    """Return the width of the states that `run_with_states` returns."""
     ids_ST = torch.arange(4, device=model.device)[None] % model.config.vocab_size
     with eval_mode(model), torch.inference_mode():
-        states_SW = run_with_states(model, linear, {"input_ids": ids_ST})[1]
-    return None if states_SW is None else states_SW.shape[1]
+        states_SW = run_with_states(model, reader, {"input_ids": ids_ST})[1]
+    assert states_SW is not None, "there is a reader"
+    return states_SW.shape[1]
 
 
 def choose_rows(labels: np.ndarray, seed: int) -> np.ndarray:
