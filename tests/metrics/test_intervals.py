@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bertline.metrics.intervals import interval, paired_difference
+from bertline.metrics.intervals import Interval, interval, paired_difference
 
 SETTINGS = {"resamples": 400, "confidence": 0.95, "seed": 7}
 
@@ -15,6 +15,11 @@ def _rows(rows: int, n_classes: int, right: float, seed: int) -> tuple[np.ndarra
     expected = random.integers(n_classes, size=rows)
     guessed = (expected + random.integers(1, n_classes, size=rows)) % n_classes
     return expected, np.where(random.random(rows) < right, expected, guessed)
+
+
+def test_a_report_names_the_value_and_the_ends_of_an_interval():
+    found = Interval(0.5, 0.4, 0.7).named("loss")
+    assert [*found.items()] == [("loss", 0.5), ("loss_low", 0.4), ("loss_high", 0.7)]
 
 
 @pytest.mark.parametrize("n_classes", [2, 6, 40])

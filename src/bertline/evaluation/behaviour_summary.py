@@ -66,13 +66,12 @@ def _rate(
     failed: npt.NDArray[np.bool_], confidence: float, bound: float | None
 ) -> dict[str, float | bool | None]:
     """Return the failure rate and its interval; and whether the cases show that it lies above `bound`."""
-    ends: tuple[float | None, ...] = (None, None, None)
-    if len(failed):
-        found = share_interval(failed, confidence)
-        ends = (found.value, found.low, found.high)
-    keys = ("failure_rate", "failure_rate_low", "failure_rate_high")
-    above = None if bound is None or ends[1] is None else ends[1] > bound
-    return {**dict(zip(keys, ends, strict=True)), "max_failure_rate": bound, "above_max": above}
+    if not len(failed):
+        rate = {"failure_rate": None, "failure_rate_low": None, "failure_rate_high": None}
+        return {**rate, "max_failure_rate": bound, "above_max": None}
+    found = share_interval(failed, confidence)
+    above = None if bound is None else found.low > bound
+    return {**found.named("failure_rate"), "max_failure_rate": bound, "above_max": above}
 
 
 def _examples(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bertline.evaluation.behaviour import Behaviour, CaseAnswers, failed_cases
 from bertline.evaluation.slices import Slice
-from bertline.metrics.intervals import Interval, Metric, Settings, interval, paired_difference
+from bertline.metrics.intervals import Metric, Settings, interval, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
 from bertline.metrics.rounding import rounded
 from bertline.metrics.significance import mcnemar, q_values
@@ -111,7 +111,7 @@ def _difference(
         "b": float(part.b.mean()),
         "only_a": int((part.a & ~part.b).sum()),
         "only_b": int((part.b & ~part.a).sum()),
-        **_with_ends("difference", found),
+        **found.named("difference"),
         "p_value": p_value,
         "q_value": q_value,
         "verdict": "not shown" if q_value > level else "better" if better else "worse",
@@ -130,12 +130,8 @@ def _overall(
     return {
         key: value
         for name, found in {**scores, "difference": change}.items()
-        for key, value in _with_ends(name, found).items()
+        for key, value in found.named(name).items()
     }
-
-
-def _with_ends(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _class_pairs(a: Predictions, b: Predictions) -> Iterator[Pairs]:

@@ -122,8 +122,8 @@ def score_slices(slices: Slices, right: npt.NDArray[np.bool_], confidence: float
 def _scores(slices: list[Slice], right: npt.NDArray[np.bool_], confidence: float) -> Iterator[dict[str, Any]]:
     for each in slices:
         found = share_interval(right[each.rows], confidence)
-        ends = {"accuracy": found.value, "accuracy_low": found.low, "accuracy_high": found.high}
-        yield {"group": each.group, "name": each.name, "rows": len(each.rows)} | rounded(ends)
+        counted = {"group": each.group, "name": each.name, "rows": len(each.rows)}
+        yield counted | rounded(found.named("accuracy"))
 
 
 def slices_by_length(texts: Sequence[str]) -> tuple[list[str], list[npt.NDArray[np.int64]]]:

@@ -44,11 +44,11 @@ def calibration_numbers(
     numbers: dict[str, float] = {}
     for i, name in enumerate(("log_loss", "brier")):
         ends = _ends(means_RK[:, i], settings["confidence"])
-        numbers |= _named(name, Interval(float(values_NK[:, i].mean()), *ends))
+        numbers |= Interval(float(values_NK[:, i].mean()), *ends).named(name)
     error = float(np.abs(values_NK[:, 2:].mean(axis=0)).sum())
     errors_R = np.abs(means_RK[:, 2:]).sum(axis=1)
     low, high = _ends(errors_R - errors_R.mean() + error, settings["confidence"])
-    numbers |= _named("calibration_error", Interval(error, max(low, 0.0), min(high, 1.0)))
+    numbers |= Interval(error, max(low, 0.0), min(high, 1.0)).named("calibration_error")
     floor = calibration_floor(
         probabilities,
         multi_label=expected.ndim == 2,
@@ -92,7 +92,3 @@ def _resampled_means(values_NK: npt.NDArray[np.float64], resamples: int, seed: i
 def _ends(statistics: Floats, confidence: float) -> tuple[float, float]:
     low, high = np.quantile(statistics, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def _named(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -46,6 +46,10 @@ class Interval:
     low: float
     high: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the value and the two ends as a report names them: NAME, NAME_low, NAME_high."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 class Settings(TypedDict):
     """How an interval is estimated: number of resamples, level (0.95 for 95 %), seed of the draws."""

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Unpack
 
 from bertline.metrics import huggingface
-from bertline.metrics.intervals import Interval, Settings, count_intervals
+from bertline.metrics.intervals import Settings, count_intervals
 from bertline.metrics.predictions import Predictions
 
 _Calls = dict[str, tuple[type[huggingface.Module], dict[str, str]]]
@@ -45,7 +45,7 @@ def model_scores(predictions: Predictions, **settings: Unpack[Settings]) -> dict
     found = count_intervals(predictions.expected, predictions.predicted, len(predictions.classes), **settings)
     for name, interval in found.items():
         if several or name not in SAME:
-            numbers |= {name: interval.value} | ends(name, interval)
+            numbers |= interval.named(name)
     for name, (module, options) in (POINTS_OF_SEVERAL if several else POINTS).items():
         (value,) = _compute(module, predictions, **options).values()
         if value is not None:
@@ -60,11 +60,6 @@ def per_class(predictions: Predictions) -> dict[str, dict[str, float]]:
         label: {name: column[i] for name, column in columns.items()}
         for i, label in enumerate(predictions.classes)
     }
-
-
-def ends(name: str, found: Interval) -> dict[str, float]:
-    """Return the ends of an interval as a report names them."""
-    return {f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _compute(module: type[huggingface.Module], predictions: Predictions, **options: Any) -> dict[str, Any]:

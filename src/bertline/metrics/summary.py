@@ -7,7 +7,7 @@ from bertline.metrics.calibration_intervals import calibration_numbers
 from bertline.metrics.intervals import Metric, Settings, paired_difference
 from bertline.metrics.predictions import Predictions, check_same_rows
 from bertline.metrics.rounding import rounded
-from bertline.metrics.scores import ends, model_scores, per_class
+from bertline.metrics.scores import model_scores, per_class
 from bertline.metrics.temperature import Temperature, undo
 
 FEW_ROWS = 5  # with fewer rows of a class, macro-F1 and its interval depend on the choice of these rows
@@ -53,7 +53,7 @@ def summarize(
             metric,
             **settings,
         )
-        difference |= {metric: found.value} | ends(metric, found)
+        difference |= found.named(metric)
     document = {
         "rows": len(candidate.ids),
         "confidence": settings["confidence"],

@@ -223,5 +223,5 @@ def _scores(params: Params, theirs: "Predictions") -> dict[str, float]:
             confidence=params.confidence,
             seed=params.seed,
         )
-        scores |= {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
+        scores |= found.named(metric)
     return scores

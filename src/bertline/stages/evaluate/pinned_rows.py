@@ -96,8 +96,7 @@ def _named(row: PinnedRow) -> dict[str, str]:
 def _score(right: npt.NDArray[np.bool_], confidence: float) -> dict[str, float | None]:
     if not len(right):
         return {"accuracy": None, "accuracy_low": None, "accuracy_high": None}
-    interval = share_interval(right, confidence)
-    return {"accuracy": interval.value, "accuracy_low": interval.low, "accuracy_high": interval.high}
+    return {**share_interval(right, confidence).named("accuracy")}
 
 
 def _shown(predictions: Predictions, rows: pa.Table, place: int) -> dict[str, str]:

@@ -120,9 +120,8 @@ def _too_few(wrong: Bools, proposing: Bools) -> str | None:
 def _describe(proposal: Proposal, failed: Bools, confidence: float) -> dict[str, Any]:
     inside = proposal.rows
     found = share_interval(~failed[inside], confidence)
-    ends = {"accuracy": found.value, "accuracy_low": found.low, "accuracy_high": found.high}
     rest = {"rest_accuracy": float(1 - failed[~inside].mean())}
-    numbers: dict[str, Any] = rounded(ends | rest)
+    numbers: dict[str, Any] = rounded(found.named("accuracy") | rest)
     return {"rule": proposal.rule, "rows": int(inside.sum())} | numbers
 
 
