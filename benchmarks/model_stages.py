@@ -154,11 +154,12 @@ def finetune() -> None:
 def predict() -> None:
     """Predict the test rows as `evaluate` does: by the candidate and by the baseline."""
     from bertline.params.evaluate import Params
+    from bertline.rows.io import read_label_space, read_rows
     from bertline.stages.evaluate.stage import predict_test_rows
 
-    predict_test_rows(
-        load_params(Params), SPLITS / "test.parquet", MODEL, Path("models/baseline"), PREDICTIONS
-    )
+    test = SPLITS / "test.parquet"
+    rows, space = read_rows(test), read_label_space(test)
+    predict_test_rows(load_params(Params), rows, space, MODEL, Path("models/baseline"), PREDICTIONS)
 
 
 def judge() -> None:

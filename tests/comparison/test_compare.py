@@ -175,6 +175,17 @@ def test_what_cannot_be_compared_is_one_line(champion: Path, arguments: list[str
     assert error in said
 
 
+@pytest.mark.parametrize(
+    ("file", "text"), [("slices.yaml", "- {name: a, where: no > 1}"), ("behaviour.yaml", "of: []")]
+)
+def test_what_is_wrong_in_a_users_file_is_said_before_a_model_is_asked(
+    own_champion: Path, file: str, text: str
+) -> None:
+    (own_champion / "models/candidate/bertline.json").unlink()  # else this would be said
+    (own_champion / file).write_text(text)
+    assert file in bertline(status=1)
+
+
 def test_without_a_champion_or_a_candidate_the_next_command_is_named(fresh: Path) -> None:
     assert "there is no champion yet to compare with; run: make run" in bertline(status=1)
     (fresh / "models/other").mkdir(parents=True)

@@ -236,6 +236,7 @@ def test_an_own_invariance_test_and_generic_ones_left_out(tmp_path: Path) -> Non
         ("bounds: {typos: 10}", "bound of 'typos' is 10"),
         ("tests: [{name: a, kind: invariance, replace: {'(': x}}]", "no regular expression"),
         ("tests: [{name: a, kind: invariance, replace: {'x*': y}}]", "pattern that finds some text"),
+        ("tests: [{name: a, kind: invariance, replace: {'(?i)x': y}}]", r"has a flag .* write \(\?i:word\)"),
         ("tests: [{name: a, kind: invariance, replace: {x: []}}]", r"'x' becomes \[\]"),
         ("[", "not valid YAML"),
         ("tests: [{kind: invariance}]", "test 1 is"),
@@ -267,6 +268,12 @@ def test_a_wrong_file_is_one_clear_line(text: str, message: str, tmp_path: Path)
         written(tmp_path, text)
     assert "\n" not in str(error.value)
     assert "behaviour.yaml" in str(error.value)
+
+
+def test_a_pattern_may_have_a_flag_for_a_part_of_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "tests: [{name: a, kind: invariance, replace: {'(?i:who)': Which man}}]")
+    behaviour = build_cases(rows(["WHO wrote?"]), file, seed=1)
+    assert behaviour.texts()[-1] == "Which man wrote?"
 
 
 def test_too_many_texts_of_slots_are_refused(tmp_path: Path) -> None:

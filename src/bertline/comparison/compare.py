@@ -38,10 +38,10 @@ def compare(root: Path, a: Side, b: Side, *, predictions_a: Predictions | None =
     params = load_params(Params, root / PARAMS_FILE)
     test = ComparedRows.read(root)
     behaviour = test.behaviour(root, params)
+    slices = slices_of(test.rows, test.texts, test.space, read_rules(root / SLICE_RULES))
     # One after the other: a version that is fetched may remove the one before.
     mine = answers_of(a, behaviour, params, predictions=predictions_a)
     theirs = answers_of(b, behaviour, params)
-    slices = slices_of(test.rows, test.texts, test.space, read_rules(root / SLICE_RULES))
     found = compare_models(
         mine.predictions,
         theirs.predictions,

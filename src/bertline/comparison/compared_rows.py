@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bertline.evaluation.behaviour import Behaviour, build_cases
+from bertline.evaluation.behaviour import Behaviour, sample_cases
 from bertline.evaluation.behaviour_file import read_behaviour
-from bertline.evaluation.sampling import sampled
 from bertline.models.folder import read_config
 from bertline.models.tfidf import joined
 from bertline.params.evaluate import Params
@@ -49,8 +48,7 @@ class ComparedRows:
         with suppress(ValueError):  # without a candidate: a class may have no test row
             classes |= set(read_config(root / CANDIDATE).space.classes)
         tests = read_behaviour(root / BEHAVIOUR, self.space.with_classes(classes))
-        sample = self.rows.take(sampled(len(self.rows), params.behaviour_rows, params.seed))
-        return build_cases(sample, tests, params.seed)
+        return sample_cases(self.rows, tests, params)
 
     @property
     def pairs(self) -> bool:

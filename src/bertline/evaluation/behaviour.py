@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bertline.evaluation.behaviour_file import BehaviourFile, Input, UserTest
+from bertline.evaluation.behaviour_file import BehaviourFile, Input, UserTest, whole_words
 from bertline.evaluation.perturbations import PERTURBATIONS, Perturbation, random_of
+from bertline.evaluation.sampling import sampled
 from bertline.metrics.classification import predict_classes
 from bertline.metrics.predict import Model
+from bertline.params.evaluate import Params
 from bertline.rows.io import inputs
 from bertline.rows.labels import LabelSpace
 
@@ -68,6 +70,12 @@ class CaseAnswers:
     def case_labels(self) -> list[str]:
         """The answer to each case [M]."""
         return _labels(self.space, self.cases_MC)
+
+
+def sample_cases(rows: pa.Table, file: BehaviourFile, params: Params) -> Behaviour:
+    """Return the cases for a sample of the test `rows`, the same for every model; as in `build_cases`."""
+    sample = rows.take(sampled(len(rows), params.behaviour_rows, params.seed))
+    return build_cases(sample, file, params.seed)
 
 
 def build_cases(rows: pa.Table, file: BehaviourFile, seed: int) -> Behaviour:
@@ -129,7 +137,7 @@ def _change(test: UserTest, text: str, seed: int) -> str:
     random = random_of(seed, test.name, text)
     changed = text
     for pattern, words in test.replace:
-        changed = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", partial(_other, words, random), changed)
+        changed = whole_words(pattern).sub(partial(_other, words, random), changed)
     if test.replace and (changed == text or not changed.strip()):  # the test is about the words it replaces
         return text
     return f"{test.prepend}{changed}{test.append}"

@@ -155,10 +155,19 @@ def _replacement(pattern: object, words: object, where: str) -> tuple[str, tuple
             )
     except re.error as error:
         raise ValueError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+    try:
+        whole_words(pattern)
+    except re.error:
+        raise ValueError(f"{where}: {pattern!r} has a flag for all of it; write (?i:word)") from None
     given = words if isinstance(words, list) else [words]
     if not given or not all(isinstance(word, str) for word in given):
         raise ValueError(f"{where}: {pattern!r} becomes {words!r:.120}; allowed: a text, or a list of texts")
     return pattern, tuple(given)
+
+
+def whole_words(pattern: str) -> re.Pattern[str]:
+    """Return what finds `pattern` where no word goes on before or behind it; re.error if nothing can."""
+    return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
 
 
 def _direction(entry: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bertline.evaluation.behaviour import answer_cases, build_cases
+from bertline.evaluation.behaviour import Behaviour, answer_cases, sample_cases
 from bertline.evaluation.behaviour_file import read_behaviour
 from bertline.models.classifier import Classifier
 from bertline.rows.labels import LabelSpace
@@ -38,10 +38,14 @@ class Batched:
         return Alone()
 
 
+def _cases() -> Behaviour:
+    return sample_cases(ROWS, read_behaviour(SHIPPED / "behaviour.yaml", Alone.space), PARAMS)
+
+
 def write(folder: Path) -> dict[str, Any]:
     folder.mkdir()
     asked = cast(Classifier, Batched())
-    write_behaviour(PARAMS, ROWS, asked, SHIPPED / "behaviour.yaml", predictions=folder, report=folder)
+    write_behaviour(PARAMS, _cases(), asked, of_rows=len(ROWS), predictions=folder, report=folder)
     document: dict[str, Any] = json.loads((folder / "behaviour.json").read_text(encoding="utf-8"))
     return document
 
@@ -63,7 +67,8 @@ def test_the_saved_answers_are_those_of_the_rows_and_then_of_the_cases(tmp_path:
     write(tmp_path / "one")
     table = pq.read_table(tmp_path / "one" / FILE)
     sample = ROWS.filter([each in set(table["id"].to_pylist()) for each in ROWS["id"].to_pylist()])
-    behaviour = build_cases(sample, read_behaviour(SHIPPED / "behaviour.yaml", Alone.space), PARAMS.seed)
+    behaviour = _cases()
+    assert behaviour.rows == sample
     answers = answer_cases(Alone(), behaviour)
     assert table["text"].to_pylist() == [*sample["text"].to_pylist(), *behaviour.cases["text"].to_pylist()]
     expected = np.concatenate([answers.rows_RC, answers.cases_MC])
@@ -90,5 +95,5 @@ def test_without_a_failure_no_test_is_called_the_worst(
             return Same()
 
     asked = cast(Classifier, Asked())
-    write_behaviour(PARAMS, ROWS, asked, SHIPPED / "behaviour.yaml", predictions=tmp_path, report=tmp_path)
+    write_behaviour(PARAMS, _cases(), asked, of_rows=len(ROWS), predictions=tmp_path, report=tmp_path)
     assert capsys.readouterr().out.endswith("on 3 rows; no failures\n")

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from bertline.evaluation.slice_rules import Rule
+from bertline.evaluation.slices import slices_of
 from bertline.metrics.predictions import Predictions
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
@@ -37,7 +38,9 @@ def _predictions(rows: pa.Table) -> Predictions:
 
 
 def _write(rows: pa.Table, folder: Path, **changes: object) -> dict:
-    write_slices(section("evaluate", **changes), rows, _predictions(rows), RULES, folder)
+    texts, candidate = rows["text"].to_pylist(), _predictions(rows)
+    slices = slices_of(rows, texts, candidate.space, RULES)
+    write_slices(section("evaluate", **changes), rows, texts, slices, candidate, folder)
     return json.loads((folder / "weak_slices.json").read_text(encoding="utf-8"))
 
 

@@ -25,7 +25,7 @@ from bertline.stages.evaluate.outputs import write_numbers
 from bertline.stages.evaluate.report.write import write_pages
 from bertline.stages.evaluate.stage import evaluate
 from tests.support.page_text import shown_text
-from tests.support.params import SHIPPED, section
+from tests.support.params import SHIPPED, section, write_params
 
 PARAMS: Params = section("evaluate", batch_size=8, threads=1, resamples=200)
 REFUSALS = {"abstention": {"answered": 0.9, "precision_of_answered": 0.99}}
@@ -303,32 +303,70 @@ def test_predictions_of_other_rows_are_not_compared(model: Baseline, training: P
         )
 
 
-def test_a_missing_model_is_an_error_before_anything_is_written(
-    tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (tmp_path / "params.yaml").write_text(
-        "evaluate: {batch_size: 8, threads: 1, resamples: 200, confidence: 0.95, seed: 1, sample_rows: 99,"
-        " behaviour_rows: 9}\n",
-        encoding="utf-8",
-    )
+@pytest.fixture
+def inputs(tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """The paths of a stage whose model has nothing but its classes, so that it can answer no text."""
+    write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     write_rows(_rows(9), tmp_path / "test.parquet")
-    with pytest.raises(ValueError, match="nowhere"):
-        evaluate(
-            test=tmp_path / "test.parquet",
-            train=tmp_path / "test.parquet",
-            validation=tmp_path / "test.parquet",
-            pinned=SHIPPED / "data/pinned_rows.csv",
-            out_of_fold=tmp_path / "nothing",
-            model=tmp_path / "nowhere",
-            baseline=tmp_path / "nothing",
-            training=training,
-            slices=SHIPPED / "slices.yaml",
-            behaviour=SHIPPED / "behaviour.yaml",
-            predictions=tmp_path / "predictions",
-            report=tmp_path / "report",
-        )
-    assert not (tmp_path / "predictions").exists()
+    (tmp_path / "model").mkdir()
+    labels = {str(place): label for place, label in enumerate(WORDS)}
+    (tmp_path / "model/config.json").write_text(json.dumps({"id2label": labels}))
+    return {
+        "test": tmp_path / "test.parquet",
+        "train": tmp_path / "test.parquet",
+        "validation": tmp_path / "test.parquet",
+        "pinned": SHIPPED / "data/pinned_rows.csv",
+        "out_of_fold": tmp_path / "nothing",
+        "model": tmp_path / "model",
+        "baseline": tmp_path / "nothing",
+        "training": training,
+        "slices": SHIPPED / "slices.yaml",
+        "behaviour": SHIPPED / "behaviour.yaml",
+        "predictions": tmp_path / "predictions",
+        "report": tmp_path / "report",
+    }
+
+
+@pytest.mark.parametrize("model", ["model", "nowhere"])
+def test_a_missing_model_is_an_error_before_anything_is_written(inputs: dict[str, Path], model: str):
+    with pytest.raises(ValueError, match=model):
+        evaluate(**inputs | {"model": inputs["model"].with_name(model)})
+    assert not inputs["predictions"].exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        (
+            "slices",
+            "- {name: a, where: row_number() over () > 1}",
+            "'a': row_number over depends on other rows",
+        ),
+        ("slices", "- {name: a, where: price > 1}", "slices.yaml, 'a': .*\"price\" not found"),
+        ("slices", "- {name: a, where: text}", "'a': the condition is of type VARCHAR"),
+        ("behaviour", "offf: []", "behaviour.yaml: unknown key 'offf'"),
+        (
+            "behaviour",
+            "tests: [{name: a, kind: minimum_functionality, texts: [x], label: ODD}]",
+            "'ODD' is no class; there are HUM, LOC, NUM",
+        ),
+        (
+            "behaviour",
+            "tests: [{name: a, kind: minimum_functionality, texts: [[x, y]], label: HUM}]",
+            "the rows are single texts",
+        ),
+        ("pinned", "content_id,label,note\nfirst,HUM,\n", "content_id"),
+    ],
+)
+def test_what_is_wrong_in_a_users_file_is_said_before_a_row_is_scored(
+    inputs: dict[str, Path], tmp_path: Path, file: str, text: str, says: str
+):
+    path = tmp_path / inputs[file].name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=says):  # else it is said that the model has no tokenizer
+        evaluate(**inputs | {file: path})
+    assert not inputs["predictions"].exists()
 
 
 WORD_SETS = {"who": "HUM", "where": "LOC", "who where": "HUM\x1fLOC", "hello": "", "who many": "HUM\x1fNUM"}

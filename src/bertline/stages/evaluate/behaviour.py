@@ -7,10 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertline.core.files import write_json
-from bertline.evaluation.behaviour import Behaviour, CaseAnswers, answer_cases, build_cases
-from bertline.evaluation.behaviour_file import read_behaviour
+from bertline.evaluation.behaviour import Behaviour, CaseAnswers, answer_cases
 from bertline.evaluation.behaviour_summary import summarize_behaviour
-from bertline.evaluation.sampling import sampled
 from bertline.metrics.rounding import rounded
 from bertline.models.classifier import Classifier
 from bertline.params.evaluate import Params
@@ -19,19 +17,18 @@ FILE = "behaviour.parquet"
 
 
 def write_behaviour(
-    params: Params, rows: pa.Table, classifier: Classifier, file: Path, *, predictions: Path, report: Path
+    params: Params,
+    behaviour: Behaviour,
+    classifier: Classifier,
+    *,
+    of_rows: int,
+    predictions: Path,
+    report: Path,
 ) -> None:
-    """Ask the model the behavioural tests on a sample of the test `rows`; write numbers and answers.
-
-    Raises:
-        ValueError: the `file` of the user's tests is wrong.
-    """
-    tests = read_behaviour(file, classifier.space)
-    sample = rows.take(sampled(len(rows), params.behaviour_rows, params.seed))
-    behaviour = build_cases(sample, tests, params.seed)
+    """Ask the model the behavioural tests, on a sample `of_rows` test rows; write numbers and answers."""
     answers = answer_cases(classifier.one_by_one(), behaviour)
     document: dict[str, Any] = rounded(summarize_behaviour(behaviour, answers, params.confidence))
-    write_json(report / "behaviour.json", document | {"of_rows": len(rows)})
+    write_json(report / "behaviour.json", document | {"of_rows": of_rows})
     pq.write_table(answers_table(behaviour, answers), predictions / FILE)
     print(_line(document))
 

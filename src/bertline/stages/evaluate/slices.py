@@ -10,26 +10,26 @@ import pyarrow as pa
 
 from bertline.core.files import write_json
 from bertline.evaluation.sampling import sampled
-from bertline.evaluation.slice_rules import Rule
-from bertline.evaluation.slices import Slice, score_slices, slices_of
+from bertline.evaluation.slices import Slice, Slices, score_slices
 from bertline.metrics.predictions import Predictions
-from bertline.models.tfidf import joined
 from bertline.params.evaluate import Params
-from bertline.rows.io import inputs
 from bertline.stages.evaluate.row_properties import describe_rows
 from bertline.stages.evaluate.weak_slices import find_weak_slices, halves, min_support
 
 
 def write_slices(
-    params: Params, rows: pa.Table, candidate: Predictions, rules: Sequence[Rule], report: Path
+    params: Params, rows: pa.Table, texts: Sequence[str], slices: Slices, candidate: Predictions, report: Path
 ) -> None:
     """Write slices.json and weak_slices.json into the folder `report`.
 
-    Raises:
-        ValueError: a rule cannot be applied to the rows.
+    Args:
+        params: of the section `evaluate`.
+        rows: the N test rows in scope.
+        texts: of each row [N].
+        slices: of the rows, as `slices_of` returns them.
+        candidate: the predictions for the rows.
+        report: the folder.
     """
-    texts = joined(inputs(rows))
-    slices = slices_of(rows, texts, candidate.space, rules)
     write_json(report / "slices.json", score_slices(slices, candidate.right, params.confidence))
     weak = weak_slices(params, rows["content_id"], texts, slices.shown, candidate)
     write_json(report / "weak_slices.json", weak)

@@ -10,14 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from bertline.core.params_loading import load_params
+from bertline.evaluation.behaviour import sample_cases
+from bertline.evaluation.behaviour_file import read_behaviour
 from bertline.evaluation.slice_rules import read_rules
+from bertline.evaluation.slices import slices_of
 from bertline.metrics.predict import predict
 from bertline.metrics.predictions import Predictions, read_predictions, write_predictions
 from bertline.models.classifier import Classifier, Outputs, Texts
-from bertline.models.tfidf import load_baseline
+from bertline.models.folder import read_config
+from bertline.models.tfidf import joined, load_baseline
 from bertline.params.evaluate import Params
 from bertline.rows.io import inputs, read_label_space, read_rows
-from bertline.rows.labels import in_scope, out_of_scope
+from bertline.rows.labels import LabelSpace, in_scope, out_of_scope
 from bertline.stages.evaluate.behaviour import write_behaviour
 from bertline.stages.evaluate.confused_pairs import write_confused_pairs
 from bertline.stages.evaluate.cost import write_cost
@@ -49,12 +53,17 @@ def evaluate(
 ) -> None:
     """Compare the candidate with the baseline on the test rows; write predictions, numbers and report."""
     params = load_params(Params)
-    rules = read_rules(slices)
+    everything, space = read_rows(test), read_label_space(test)
+    rows = in_scope(everything)
+    texts = joined(inputs(rows))
+    # Files that people write come first: their mistakes show before anything is computed.
     pinned_rows = read_pinned_rows(pinned)
-    scored = predict_test_rows(params, test, model, baseline, predictions)
+    parts = slices_of(rows, texts, space, read_rules(slices))
+    tests = sample_cases(rows, read_behaviour(behaviour, read_config(model).space), params)
+    scored = predict_test_rows(params, everything, space, model, baseline, predictions)
     unseen = read_predictions(out_of_fold / "train.parquet")
     learnt = in_scope(read_rows(train))
-    issues = list_label_issues({"test": (scored.candidate, scored.rows), "train": (unseen, learnt)})
+    issues = list_label_issues({"test": (scored.candidate, rows), "train": (unseen, learnt)})
     write_numbers(
         params,
         scored.candidate,
@@ -64,28 +73,27 @@ def evaluate(
         training=training,
         report=report,
     )
-    write_slices(params, scored.rows, scored.candidate, rules, report)
-    write_behaviour(params, scored.rows, scored.classifier, behaviour, predictions=predictions, report=report)
-    write_confused_pairs(scored.candidate, scored.rows, report)
-    write_cost(params, scored.rows, scored.classifier, model, report)
-    write_mistakes(scored.candidate, scored.rows, report)
+    write_slices(params, rows, texts, parts, scored.candidate, report)
+    write_behaviour(
+        params, tests, scored.classifier, of_rows=len(rows), predictions=predictions, report=report
+    )
+    write_confused_pairs(scored.candidate, rows, report)
+    write_cost(params, rows, scored.classifier, model, report)
+    write_mistakes(scored.candidate, rows, report)
     elsewhere = {
         "it lies in the training split": train,
         "it lies in the validation split": validation,
         "its row is labelled out of scope": test,
     }
-    write_pinned_score(params, pinned_rows, scored.candidate, scored.rows, elsewhere, report)
-    write_data_checks(
-        params, scored.rows, scored.candidate, scored.outputs, scored.classifier, learnt, report
-    )
+    write_pinned_score(params, pinned_rows, scored.candidate, rows, elsewhere, report)
+    write_data_checks(params, rows, scored.candidate, scored.outputs, scored.classifier, learnt, report)
     write_pages(scored.candidate, issues, report)  # last: it shows what the others wrote
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredRows:
-    """The N test rows in scope, and what both models made of them in one forward pass each."""
+    """What both models made of the N test rows in scope, in one forward pass each."""
 
-    rows: pa.Table  # ROW_SCHEMA
     candidate: Predictions
     baseline: Predictions
     outputs: Outputs  # the candidate's: logits [N, C], and states [N, H] if its folder gives them
@@ -94,17 +102,16 @@ class ScoredRows:
 
 
 def predict_test_rows(
-    params: Params, test: Path, model: Path, baseline: Path, predictions: Path
+    params: Params, test: pa.Table, space: LabelSpace, model: Path, baseline: Path, predictions: Path
 ) -> ScoredRows:
-    """Return what candidate and baseline make of the test rows in scope, and write their predictions.
+    """Return what candidate and baseline make of the rows of `test` in scope, and write their predictions.
 
-    The answers to the other test rows are written apart.
+    The answers to the other rows are written apart. `space` says whether a row may have several labels.
 
     Raises:
         ValueError: there are no rows, one has a label that was not trained on, or a model cannot be read.
     """
-    everything, space = read_rows(test), read_label_space(test)
-    rows, others = in_scope(everything), out_of_scope(everything)
+    rows, others = in_scope(test), out_of_scope(test)
     classifier = Classifier(model, threads=params.threads, batch_size=params.batch_size)
     keeping = _Keeping(classifier)
     candidate = predict(keeping, rows, space, unknown_labels="error")
@@ -115,7 +122,6 @@ def predict_test_rows(
     write_out_of_scope(outside, classifier.space, others["id"], predictions)
     inside = classifier.to_answers(keeping.outputs)
     return ScoredRows(
-        rows=rows,
         candidate=candidate,
         baseline=reference,
         outputs=keeping.outputs,
