@@ -13,7 +13,7 @@ from bertline.rows.labels import OUT_OF_SCOPE
 from bertline.stages.package.stage import package
 from tests.support.chain import run, run_all
 from tests.support.params import TINY_TRAINING, write_params
-from tests.support.tiny import CLASSES, FILLERS, make_texts, write_csv
+from tests.support.tiny import CLASSES, FILLERS, SIZES, make_texts, write_csv
 
 TEXTS = [text for text, _ in make_texts(50, seed=9)]
 DRAW = random.Random(5)
@@ -81,6 +81,10 @@ def test_the_packaged_folder_has_what_text_embeddings_inference_looks_for(export
     config = json.loads((folder / "config.json").read_text())
     assert {"hidden_size", "num_hidden_layers", "id2label", "label2id"} <= set(config)
     assert config["architectures"][0].endswith("Classification")
+    assert {type(config[name]) for name in ("max_position_embeddings", "pad_token_id")} == {int}
+    # Without it, texts would be read up to max_position_embeddings, and not truncated as in training.
+    lengths = json.loads((folder / "sentence_bert_config.json").read_text())
+    assert lengths == {"do_lower_case": False, "max_seq_length": 128}
 
 
 def test_the_card_of_a_model_that_was_not_evaluated_is_shorter(exported: Path) -> None:
@@ -180,3 +184,30 @@ def test_what_cannot_be_exported_is_served_by_torch(
     np.testing.assert_array_equal(
         served.probabilities(TEXTS), Classifier(exported / "models/finetuned").probabilities(TEXTS)
     )
+
+
+def test_float32_is_served_where_int8_cannot_be_computed(
+    exported: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    from bertline.encoder.classifier import build_classifier, save_classifier
+
+    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    # RoFormer embeds no positions, for which onnxruntime's quantiser leaves out an input.
+    roformer = AutoConfig.for_model("roformer", vocab_size=40, pad_token_id=0, **SIZES)
+    AutoModel.from_config(roformer).save_pretrained(encoder)
+    finetuned = Path("models/finetuned")
+    save_classifier(build_classifier(encoder, CLASSES), encoder, 128, finetuned)
+    (finetuned / "out_of_scope.safetensors").unlink()
+    shutil.rmtree("models/exported")
+    done = run("export")
+    assert done.returncode == 0, done.stderr
+    assert report(Path())["served"] == "fp32"
+    assert str(report(Path())["reason"]).startswith("int8 cannot be computed: ")
+    assert [path.name for path in Path("models/exported/onnx").iterdir()] == ["model.onnx"]
+    ours, theirs = (
+        Classifier(Path(f"models/{name}")).probabilities(TEXTS) for name in ("exported", "finetuned")
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)

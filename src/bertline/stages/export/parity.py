@@ -58,13 +58,15 @@ def compare(expected: Targets, torch_NC: Floats, exported_NC: Floats, **settings
     )
 
 
-def choose(params: Params, fp32: Parity, int8: Parity) -> tuple[Precision, str]:
-    """Return which file is served, and why."""
+def choose(params: Params, fp32: Parity, int8: Parity | str) -> tuple[Precision, str]:
+    """Return which file is served, and why; `int8` may be the reason why there is none."""
     if fp32.max_difference > MAX_DIFFERENCE:
         return (
             "torch",
             f"the exported graph differs from torch: by {fp32.max_difference:.2g} of the largest logit",
         )
+    if isinstance(int8, str):
+        return "fp32", int8
     flips = f"{int8.flips:.1%} of the answers flip (at most {int8.flips_high:.1%})"
     loss = f"{100 * int8.loss:.1f} points of accuracy are lost (at least {100 * int8.loss_low:.1f})"
     if int8.flips_high > params.max_flips:

@@ -1,16 +1,19 @@
 """The `export` stage: write the model as ONNX, and decide what is served and when an answer is refused.
 
 Everything is decided on validation rows, with the file that will be served. What torch cannot export is
-served by torch, and the report says so.
+served by torch, and what cannot be computed in int8 in float32; the report says so.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from bertline.core.files import apply_umask, disk_errors, write_json
 from bertline.core.params_loading import load_params
 from bertline.encoder.classifier import load_classifier
+from bertline.encoder.oom import is_out_of_memory
 from bertline.head.out_of_scope import Reader
 from bertline.metrics.rounding import rounded
 from bertline.models.classifier import Classifier, Outputs
@@ -63,15 +66,10 @@ def _export(
         return _serve_torch(finetuned, exported), "export.onnx is false", {}
     (exported / SERVED).parent.mkdir(exist_ok=True)
     paths = {"fp32": exported / FP32, "int8": exported / INT8}
-    try:
-        with disk_errors():
-            write_onnx(load_classifier(finetuned), paths["fp32"], reader)
-            write_int8(paths["fp32"], paths["int8"], reduce_range=params.reduce_range)
-    except ExportError as error:
-        return _serve_torch(finetuned, exported), str(error), {}
-    parities = {}
-    for name, path in paths.items():
-        each = Classifier(exported, threads=params.threads, batch_size=params.batch_size, onnx=path)
+    parities: dict[str, Parity] = {}
+
+    def measure(name: str) -> Parity:
+        each = Classifier(exported, threads=params.threads, batch_size=params.batch_size, onnx=paths[name])
         outputs[name] = each.outputs(rows.all)
         parities[name] = compare(
             rows.expected,
@@ -81,11 +79,40 @@ def _export(
             confidence=params.confidence,
             seed=params.seed,
         )
-    precision, reason = choose(params, **parities)
+        return parities[name]
+
+    try:
+        with _faults("the ONNX file"):
+            write_onnx(load_classifier(finetuned), paths["fp32"])
+            fp32 = measure("fp32")
+    except ExportError as error:
+        return _serve_torch(finetuned, exported), str(error), {}
+    try:
+        with _faults("int8"):
+            write_int8(paths["fp32"], paths["int8"], reduce_range=params.reduce_range)
+            precision, reason = choose(params, fp32, measure("int8"))
+    except ExportError as error:
+        paths["int8"].unlink(missing_ok=True)
+        precision, reason = choose(params, fp32, str(error))
     if precision == "torch":
         return _serve_torch(finetuned, exported), reason, parities
     paths[precision].rename(exported / SERVED)
     return precision, reason, parities
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Turn every error but that of a full disk or memory into an ExportError that names `what`."""
+    try:
+        with disk_errors():
+            yield
+    except (ExportError, OSError, MemoryError):
+        raise
+    except Exception as error:  # those of onnxruntime and its quantiser have no base class of their own
+        if is_out_of_memory(error):
+            raise
+        fault = " ".join(str(error).split())[:200]
+        raise ExportError(f"{what} cannot be computed: {fault}") from error
 
 
 def _serve_torch(finetuned: Path, exported: Path) -> Precision:
