@@ -48,6 +48,10 @@ def cautions(
             kinds = ("single texts", "sentence pairs")
             mine, rows = kinds[reading.pairs], kinds[compared.pairs]
             found.append(f"{title} was trained on {mine}, and these rows are {rows}.")
+        if reading.space.multi_label != compared.space.multi_label:
+            kinds = ("one label a row", "several labels a row")
+            mine, rows = kinds[reading.space.multi_label], kinds[compared.space.multi_label]
+            found.append(f"{title} was trained on {mine}, and these rows have {rows}.")
         if not reading.exported:
             found.append(f"{title} has no ONNX file that answers, so torch does.")
     if compared.out_of_scope:
