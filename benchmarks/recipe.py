@@ -139,7 +139,9 @@ def train(run: Run, data: Prepared) -> Result:
     assert best is not None, "at least one epoch is asked for"
     validation, score = data.splits["validation"], data.splits["score"]
     predicted = predict_labels(model, validation, params)
-    for each in diagnose(events, validation.labels, predicted, data.manifest.classes, params):
+    for each in diagnose(
+        events, validation.labels, predicted, data.manifest.classes, params, rate_is_auto=True
+    ):
         print(f"  {each}")
     predicted = predict_labels(model, score, params)
     return Result(

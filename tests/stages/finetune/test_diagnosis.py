@@ -45,9 +45,12 @@ def warnings(
     steps: Sequence[float] = STEPS_FALL,
     predicted: np.ndarray = TARGETS,
     targets: np.ndarray = TARGETS,
+    rate_is_auto: bool = True,
+    batch_size: int = 32,
 ) -> list[str]:
-    params = replace(PARAMS, epochs=len(epochs))
-    return diagnose(training(epochs, steps), targets, predicted, CLASSES, params)
+    params = replace(PARAMS, epochs=len(epochs), batch_size=batch_size)
+    history = training(epochs, steps)
+    return diagnose(history, targets, predicted, CLASSES, params, rate_is_auto=rate_is_auto)
 
 
 def test_a_sane_training_gives_no_warning() -> None:
@@ -67,7 +70,9 @@ def test_a_real_training_that_has_learnt_all_gives_no_warning(
     validation = splits["validation"]
     logits_NC = predict(model, validation, settings.rows_at_once, collate_for(model))
     predicted = predict_classes_of(logits_NC, like=validation.labels)
-    assert diagnose(history, validation.labels, predicted, manifest.classes, settings) == []
+    assert (
+        diagnose(history, validation.labels, predicted, manifest.classes, settings, rate_is_auto=False) == []
+    )
 
 
 def test_an_accuracy_that_still_rises_asks_for_twice_the_epochs() -> None:
@@ -83,7 +88,7 @@ def test_a_rise_within_the_noise_of_the_validation_rows_is_none() -> None:
 
 def test_a_training_that_patience_stopped_is_not_asked_to_go_on() -> None:
     rising = training([(2.0, 1.5, 0.60), (1.2, 1.0, 0.75), (0.8, 0.7, 0.85)])
-    assert diagnose(rising, TARGETS, TARGETS, CLASSES, replace(PARAMS, epochs=9)) == []
+    assert diagnose(rising, TARGETS, TARGETS, CLASSES, replace(PARAMS, epochs=9), rate_is_auto=True) == []
 
 
 def test_one_epoch_alone_shows_no_trend() -> None:
@@ -115,6 +120,21 @@ def test_a_loss_that_did_not_fall_asks_for_a_lower_rate(steps: np.ndarray) -> No
     assert "set finetune.learning_rate: 5e-05, or check the labels" in warning
 
 
+def test_a_loss_that_did_not_fall_at_a_rate_of_the_user_asks_for_that_of_the_recipe() -> None:
+    [warning] = warnings(SANE, steps=np.full(60, 1.1), rate_is_auto=False)
+    assert "set finetune.learning_rate: auto, or check the labels" in warning
+
+
+def test_a_loss_that_did_not_fall_in_few_steps_of_large_batches_asks_for_smaller_ones() -> None:
+    [warning] = warnings(SANE, steps=np.full(30, 1.1), batch_size=1000)
+    assert "in 30 steps" in warning
+    assert warning.endswith("set finetune.batch_size: 125")
+
+
+def test_a_loss_that_fell_within_the_first_thousand_of_many_steps_has_fallen() -> None:
+    assert warnings(SANE, steps=np.append(np.linspace(1.1, 0.7, 1_000), np.full(19_000, 0.7))) == []
+
+
 def test_a_loss_that_did_not_fall_is_not_called_rising_or_overfitting_too() -> None:
     [warning] = warnings([(2.0, 1.5, 0.60), (1.2, 1.0, 0.75), (0.8, 0.7, 0.85)], steps=np.full(60, 1.1))
     assert warning.startswith("the training loss did not fall")
@@ -144,7 +164,7 @@ def test_a_class_of_few_validation_rows_is_not_named() -> None:
 def test_at_most_five_classes_are_named_the_largest_first() -> None:
     classes = [f"class {i}" for i in range(9)]
     targets = np.repeat(np.arange(9), range(10, 19))
-    [warning] = diagnose(training(SANE), targets, np.zeros_like(targets), classes, PARAMS)
+    [warning] = diagnose(training(SANE), targets, np.zeros_like(targets), classes, PARAMS, rate_is_auto=True)
     names = ", ".join(f"class {i} ({i + 10} rows)" for i in (8, 7, 6, 5, 4))
     assert f"never predicted on validation: {names} and 3 more: " in warning
 

@@ -16,6 +16,10 @@ from bertline.training.history import Epoch, History, Step, best_epoch
 
 FELL = 0.9
 """The loss fell if the mean of its last steps is below this share of the mean of its first."""
+FIRST_STEPS = 50
+"""The first steps are these at most: with many rows, most is learnt in the first of a hundred steps."""
+FEW_STEPS, LARGE_BATCH = 50, 32
+"""So few steps may be too few to learn anything, if the batches could be smaller."""
 ROSE = 1.25
 """The validation loss rose if it ends above its minimum times this."""
 FEW_ROWS = 5
@@ -24,7 +28,13 @@ NAMED = 5
 
 
 def diagnose(
-    history: History, targets: Targets, predicted: Targets, classes: Sequence[str], params: Resolved
+    history: History,
+    targets: Targets,
+    predicted: Targets,
+    classes: Sequence[str],
+    params: Resolved,
+    *,
+    rate_is_auto: bool,
 ) -> list[str]:
     """Return a warning for each thing that is wrong, with the next step.
 
@@ -34,9 +44,10 @@ def diagnose(
         predicted: what the model that is kept says, in the same form.
         classes: the names of the C classes.
         params: what it was trained with.
+        rate_is_auto: whether the recipe chose its learning rate.
     """
     epochs = [each for each in history if isinstance(each, Epoch)]
-    stuck = _is_stuck([each.loss for each in history if isinstance(each, Step)], params)
+    stuck = _is_stuck([each.loss for each in history if isinstance(each, Step)], params, rate_is_auto)
     trend = stuck or _still_rises(epochs, len(targets), params) or _overfits(epochs, len(targets))
     best = best_epoch(history, params.select_by)
     # Rare classes are learnt last: where the last epoch was the best, more of them come first.
@@ -46,14 +57,19 @@ def diagnose(
     return [each for each in (trend, missed) if each]
 
 
-def _is_stuck(losses: Sequence[float], params: Resolved) -> str | None:
-    part = max(len(losses) // 10, 1)
-    first, last = fmean(losses[:part]), fmean(losses[-part:])
-    if len(losses) < 10 or last < FELL * first:
+def _is_stuck(losses: Sequence[float], params: Resolved, rate_is_auto: bool) -> str | None:
+    steps = len(losses)
+    first = fmean(losses[: min(max(steps // 10, 1), FIRST_STEPS)])
+    last = fmean(losses[-max(steps // 10, 1) :])
+    if steps < 10 or last < FELL * first:
         return None
+    rate = f"{params.learning_rate / 4:g}" if rate_is_auto else "auto"
+    remedy = f"set finetune.learning_rate: {rate}, or check the labels"
+    if steps < FEW_STEPS and params.batch_size > LARGE_BATCH:
+        remedy = f"set finetune.batch_size: {max(params.batch_size // 8, LARGE_BATCH)}"
     return (
-        f"the training loss did not fall ({first:.3g} in the first steps, {last:.3g} in the last): "
-        f"set finetune.learning_rate: {params.learning_rate / 4:g}, or check the labels"
+        f"the training loss did not fall in {steps:,} steps ({first:.3g} in the first, {last:.3g} in the "
+        f"last): {remedy}"
     )
 
 

@@ -36,7 +36,14 @@ def finetune(*, tokens: Path, adapted: Path, teacher: Path, model: Path, report:
         calibration = calibrate(best.model, splits["validation"], params)
         session.announce(calibration.line())
         predicted = predict_classes_of(calibration.before_NC, like=calibration.targets)
-        warnings = diagnose(best.events, calibration.targets, predicted, manifest.classes, resolved)
+        warnings = diagnose(
+            best.events,
+            calibration.targets,
+            predicted,
+            manifest.classes,
+            resolved,
+            rate_is_auto=params.learning_rate == "auto",
+        )
         session.announce(*(f"warning: {each}" for each in warnings))
         statistics, out_of_scope = fit_statistics(best.model, splits, params)
         if session.world.is_main:
