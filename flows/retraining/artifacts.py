@@ -64,7 +64,8 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
     """Return what broke between the champion and the candidate, and what is worse, then better."""
     parts = [f"### Compared with {document['a']['title']}", inline(" ".join(document["conclusion"]))]
     parts += [f"- {inline(each)}" for each in document["cautions"]]
-    if found := clearest(document["differences"]):
+    found, more = clearest(document["differences"])
+    if found:
         columns = ("difference", "rows", document["a"]["name"], document["b"]["name"], "points", "verdict")
         rows = [
             (
@@ -77,6 +78,7 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
             for each in found
         ]
         parts.append(table(columns, rows))
+    parts += [f"... and {more}"] * bool(more)
     return "\n\n".join(parts)
 
 

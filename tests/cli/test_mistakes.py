@@ -36,6 +36,7 @@ def rows(own_folder: Path) -> pa.Table:
     write_predictions(predictions, layout.CANDIDATE_PREDICTIONS)
     layout.MISTAKES.parent.mkdir(parents=True)
     write_mistakes(predictions, found, layout.MISTAKES.parent)
+    layout.MISTAKES.with_suffix(".json").write_text('{"wrong": 3}')
     layout.PINNED_ROWS.write_text(HEADER)
     return found
 
@@ -68,8 +69,14 @@ def test_a_line_is_as_wide_as_the_terminal(rows: pa.Table, monkeypatch: pytest.M
 def test_the_list_can_be_of_one_class_and_of_fewer_rows(rows: pa.Table) -> None:
     shown = mistakes("--class", "a", "--limit", "1").splitlines()
     assert len(shown) == 2
-    assert shown[-1] == "... and 2 more; see: bertline mistakes --limit 3"
+    assert shown[-1] == "... and 2 more; see: bertline mistakes --class a --limit 3"
     assert mistakes("--class", "c") == "no mistake is about 'c'\n"
+
+
+def test_mistakes_that_are_not_kept_are_counted(rows: pa.Table) -> None:
+    layout.MISTAKES.with_suffix(".json").write_text('{"wrong": 8123}')
+    says = "these are among the 3 surest of 8,123 mistakes; the others are not kept"
+    assert mistakes("--class", "a").splitlines()[-1] == says
 
 
 def test_json_has_every_column_and_the_whole_text(rows: pa.Table) -> None:

@@ -89,6 +89,9 @@ def test_of_many_rows_show_gives_the_first_and_says_how_to_see_all(
     monkeypatch.setattr(commands, "SHOWN", 1)
     shown = quarantine("show", "--rule", "text_length").splitlines()
     assert shown[-1] == "... and 1 more; all of them: bertline quarantine show --rule text_length --json"
+    ids = [rows["id"][i].as_py()[:8] for i in (0, 2)]
+    shown = quarantine("show", *ids).splitlines()
+    assert shown[-1].endswith(f"bertline quarantine show {' '.join(ids)} --json")
 
 
 def test_a_release_is_written_with_reviewer_rule_and_note(rows: pa.Table) -> None:

@@ -59,7 +59,14 @@ def test_the_numbers_stand_under_names_of_any_length() -> None:
 
 def test_the_worse_differences_come_first_and_chance_not_at_all() -> None:
     found = [difference("b", "better", 0.0001), difference("n", "not shown"), difference("w", "worse")]
-    assert [each["name"] for each in clearest(found)] == ["w", "b"]
+    assert [each["name"] for each in clearest(found)[0]] == ["w", "b"]
+
+
+def test_the_differences_that_are_not_listed_are_counted() -> None:
+    many = [difference(f"w{i}", "worse") for i in range(12)]
+    found = document(*many) | {"conclusion": [], "cautions": [], "a": {"name": "a"}, "b": {"name": "b"}}
+    assert lines_of(found)[-1] == "... and 2 more differences on the page"
+    assert "more" not in lines_of(found | {"differences": many[:10]})[-1]
 
 
 def test_the_lines_have_the_conclusion_the_cautions_and_the_scores() -> None:

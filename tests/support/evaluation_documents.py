@@ -66,7 +66,9 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
                     "share_of_actual": 0.068,
                     "examples": [example],
                 }
-            ]
+            ],
+            "pairs_found": 1,
+            "skipped": None,
         },
         "slices": {
             "confidence": 0.95,
@@ -109,7 +111,7 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
             ],
         }
         | _ends("accuracy", 0.857),
-        "mistakes": {"wrong": 81, "shown": 3},
+        "mistakes": {"wrong": 81, "listed": 17, "shown": 3},
         "label_issues": {
             "found": {"test": 4, "train": 61},
             "rows": {"test": 1234, "train": 5678},
@@ -134,6 +136,9 @@ def documents(label: str = "ham", text: str = "where is it?") -> dict[str, Any]:
                 {"property": "has the word 'zx'", "label": "ham", "rows": 31}
                 | {"train": 0.953, "test": 0.412, "predicted": 0.871}
             ],
+            "shortcuts_found": 1,
+            "near_perfect": [],
+            "near_perfect_found": 0,
         },
         "cost": {
             "parameters": 22713216,

@@ -5,6 +5,7 @@ ids and labels only. A pin takes effect with the next evaluation.
 """
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ def mistakes(
     """
     if context.invoked_subcommand is not None:
         return
-    rows, found = _mistakes(class_)
+    rows, kept, wrong = _mistakes(class_)
     for row in rows[:limit]:
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -64,9 +65,12 @@ def mistakes(
             line = f"{row['content_id'][:12]}  {answer}  {row['probability']:.2f}  "
             typer.echo(line + shorten(row["text"], max(20, get_terminal_size().columns - len(line) - 3)))
     if not as_json and len(rows) > limit:
-        typer.echo(f"... and {len(rows) - limit:,} more; see: bertline mistakes --limit {len(rows)}")
+        chosen = f" --class {shlex.quote(class_)}" if class_ else ""
+        typer.echo(f"... and {len(rows) - limit:,} more; see: bertline mistakes{chosen} --limit {len(rows)}")
     if not as_json and not rows:
-        typer.echo("no test row was answered wrongly" if not found else f"no mistake is about {class_!r}")
+        typer.echo("no test row was answered wrongly" if not wrong else f"no mistake is about {class_!r}")
+    if not as_json and wrong > kept:
+        typer.echo(f"these are among the {kept:,} surest of {wrong:,} mistakes; the others are not kept")
 
 
 @app.command(epilog="Examples: bertline mistakes pin 3f2a91; bertline mistakes pin 3f2a91 --label HUM")
@@ -122,8 +126,8 @@ def list_pinned() -> None:
         typer.echo("no row is pinned; see: bertline mistakes pin --help")
 
 
-def _mistakes(class_: str | None) -> tuple[list[dict[str, Any]], int]:
-    """Return the mistakes about `class_`, or all, with readable labels; and the number of all."""
+def _mistakes(class_: str | None) -> tuple[list[dict[str, Any]], int, int]:
+    """Return the mistakes about `class_`, or all, with readable labels; and the numbers kept and made."""
     import pyarrow.parquet as pq
 
     from bertline.rows.labels import LabelSpace
@@ -139,7 +143,8 @@ def _mistakes(class_: str | None) -> tuple[list[dict[str, Any]], int]:
         both = (row["label"], row["prediction"])
         if class_ is None or any(class_ in space.split(each) for each in both):
             found.append(row | dict(zip(("label", "prediction"), map(space.shown, both), strict=True)))
-    return found, len(table)
+    wrong: int = json.loads(layout.MISTAKES.with_suffix(".json").read_text("utf-8"))["wrong"]
+    return found, len(table), wrong
 
 
 def _find_test_row(prefix: str) -> tuple[str, list[str]]:

@@ -85,9 +85,8 @@ def show(
             typer.echo(f"    batch {shorten(row['batch'])}  label {shorten(row['label'])}")
             typer.echo(f"    {shorten(row['text'])}")
     if not as_json and number > SHOWN:
-        typer.echo(
-            f"... and {number - SHOWN:,} more; all of them: bertline quarantine show --rule {rule} --json"
-        )
+        named = f"--rule {rule}" if rule else " ".join(ids or [])
+        typer.echo(f"... and {number - SHOWN:,} more; all of them: bertline quarantine show {named} --json")
 
 
 @app.command(epilog="Examples: bertline quarantine release 3f2a91 --note 'short, but a question'")

@@ -67,10 +67,17 @@ def with_ends(change: Mapping[str, Any]) -> str:
     return f"{value} ({low} to {high})"
 
 
-def clearest(differences: Sequence[Mapping[str, Any]], limit: int = 10) -> list[Mapping[str, Any]]:
-    """Return at most `limit` differences that are more than chance: the worse ones first, then the better."""
+def clearest(
+    differences: Sequence[Mapping[str, Any]], limit: int = 10
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """Return at most `limit` differences that are more than chance: the worse ones first, then the better.
+
+    With them comes a sentence on how many more there are, if any.
+    """
     shown = [each for each in differences if each["verdict"] != "not shown"]
-    return sorted(shown, key=lambda each: (each["verdict"] == "better", each["p_value"]))[:limit]
+    shown.sort(key=lambda each: (each["verdict"] == "better", each["p_value"]))
+    more = len(shown) - limit
+    return shown[:limit], f"{_counted(more, 'more difference')} on the page" if more > 0 else None
 
 
 def lines_of(document: Mapping[str, Any]) -> list[str]:
@@ -83,9 +90,10 @@ def lines_of(document: Mapping[str, Any]) -> list[str]:
     for metric, title in _METRICS.items():
         found = document["overall"][metric]
         lines.append(f"{title:10}{_shares(found, widths)}  {with_ends(found)}")
-    for each in clearest(document["differences"]):
+    found, more = clearest(document["differences"])
+    for each in found:
         lines.append(f"{each['verdict']:10}{_shares(each, widths)}  {with_ends(each)}: {name_of(each)}")
-    return lines
+    return lines + [f"... and {more}"] * bool(more)
 
 
 def _shares(found: Mapping[str, Any], widths: Sequence[int]) -> str:

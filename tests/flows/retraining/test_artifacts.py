@@ -64,3 +64,12 @@ def test_the_verdict_shows_what_broke_and_the_differences_with_their_names_as_te
     assert shown.splitlines()[-1] == (
         "| the recall of a&#124;b | 40 | 90.0 | 80.0 | -10.0 (-20.0 to -1.0) | worse |"
     )
+
+
+def test_the_differences_that_a_verdict_does_not_list_are_counted() -> None:
+    change = {"a": 0.9, "b": 0.8, "difference": -0.1, "difference_low": -0.2, "difference_high": -0.01}
+    worse = change | {"kind": "class", "name": "a", "measure": "recall", "rows": 40, "p_value": 0.001}
+    names = {"a": {"name": "v1.0.0", "title": "v1.0.0"}, "b": {"name": "candidate"}}
+    differences = [worse | {"verdict": "worse"}] * 11
+    shown = comparison_markdown(names | {"conclusion": [], "cautions": [], "differences": differences})
+    assert shown.splitlines()[-1] == "... and 1 more difference on the page"

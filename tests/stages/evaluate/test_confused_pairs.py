@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from bertline.metrics.predictions import Predictions
 from bertline.rows.schema import ROW_SCHEMA
@@ -34,6 +35,12 @@ def test_pairs_come_by_their_rows_with_the_share_of_the_actual_class() -> None:
     found = confused_pairs(predictions([0, 0, 0, 0, 1], [1, 1, 1, 0, 2], [0.8] * 5), table(5))
     shown = [(p["actual"], p["predicted"], p["rows"], p["share_of_actual"]) for p in found["pairs"]]
     assert shown == [("a", "b", 3, 0.75), ("b", "c", 1, 1.0)]
+
+
+def test_the_pairs_that_are_not_listed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertline.stages.evaluate.confused_pairs.PAIRS", 1)
+    found = confused_pairs(predictions([0, 0, 1], [1, 1, 2], [0.8] * 3), table(3))
+    assert (len(found["pairs"]), found["pairs_found"]) == (1, 2)
 
 
 def test_the_examples_are_the_most_confident_mistakes() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from bertline.stages.evaluate.shortcuts import (
 )
 
 CLASSES = ("a", "b")
-Found = dict[str, list[dict[str, object]]]
+Found = dict[str, Any]
 
 
 def planted(
@@ -35,6 +37,15 @@ def test_a_property_that_predicts_a_label_in_train_only_is_reported_with_both_sh
     [found] = find(*planted(0.95, 0.5))["shortcuts"]
     assert (found["property"], found["label"], found["rows"]) == ("has the word 'zx'", "a", 40)
     assert (found["train"], found["test"], found["train_all"]) == (0.95, 0.5, 0.59)
+
+
+def test_what_is_not_listed_is_counted() -> None:
+    [(_, meets)], labels, parts = planted(0.95, 0.5)
+    found = find([(f"has the word '{i}'", meets) for i in range(30)], labels, parts)
+    assert (len(found["shortcuts"]), found["shortcuts_found"]) == (20, 30)
+    [(_, meets)], labels, parts = planted(1, 1, rows=1000)
+    found = find([(f"sign {i}", meets) for i in range(30)], labels, parts)
+    assert (len(found["near_perfect"]), found["near_perfect_found"]) == (20, 30)
 
 
 @pytest.mark.parametrize(("train", "test"), [(0.95, 0.95), (0.5, 0.5), (0.5, 0.95), (0.95, 0.85)])
@@ -76,7 +87,8 @@ def test_what_the_candidate_predicts_shows_whether_it_took_the_shortcut() -> Non
 
 def test_without_properties_nothing_is_found() -> None:
     _, labels, parts = planted(0.95, 0.5)
-    assert find([], labels, parts) == {"shortcuts": [], "near_perfect": [], "shortcuts_judged": 0}
+    counts = dict.fromkeys(("shortcuts_judged", "shortcuts_found", "near_perfect_found"), 0)
+    assert find([], labels, parts) == {"shortcuts": [], "near_perfect": []} | counts
 
 
 def test_the_lower_end_is_that_of_wilsons_interval() -> None:

@@ -254,6 +254,17 @@ def test_a_label_without_test_rows_has_a_dash_for_its_scores(tmp_path: Path) -> 
     assert "| spam | 1,713 | 307 | - | - | - |".replace(" - ", " \N{EN DASH} ") in write(tmp_path, files)
 
 
+def test_every_test_that_failed_is_listed_and_many_are_folded(tmp_path: Path) -> None:
+    files = documents(LABELS)
+    [failed, _] = files["evaluation/behaviour.json"]["tests"]
+    names = [f"number {chr(97 + i)}" for i in range(25)]
+    for count, folded in ((15, False), (25, True)):
+        files["evaluation/behaviour.json"]["tests"] = [failed | {"name": name} for name in names[:count]]
+        card = write(tmp_path, files)
+        assert [name for name in names if f"**{name}**" in card] == names[:count]
+        assert ("<summary>All tests that failed</summary>" in card) == folded
+
+
 def test_many_labels_are_folded_and_their_lowest_are_named(tmp_path: Path) -> None:
     labels = [f"intent {chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(150)]
     files = documents(labels)

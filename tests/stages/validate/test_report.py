@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bertline.stages.validate.report import render, write_report
-from bertline.stages.validate.result import Outcome, ValidationResult
+from bertline.stages.validate.result import Outcome, Reason, ValidationResult
 
 INGESTED: dict[str, Any] = {
     "lines_in": 1540,
@@ -156,6 +156,14 @@ def test_numbers_are_shown_as_people_write_them() -> None:
     assert [each.shown for each in outcomes] == shown
     page = render(replace(verdict(), expectations=outcomes), INGESTED)
     assert re.findall(r'n">([^<]*)</td><td>allowed', page) == shown
+
+
+def test_reasons_that_the_page_does_not_list_are_counted() -> None:
+    reasons = [Reason(rule="readable", rows=9, statement=f"reason {i}", example="") for i in range(12)]
+    page = render(replace(verdict(), reasons=reasons), INGESTED)
+    assert "reason 9" in page
+    assert "reason 10" not in page
+    assert "2 more reasons stand in verdict.json beside this page." in page
 
 
 def test_many_labels_are_folded_away() -> None:

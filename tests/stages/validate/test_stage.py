@@ -156,8 +156,8 @@ def test_missing_rows_are_an_error_that_names_the_command(set_params):
         validate(**PATHS)
 
 
-def test_a_stop_names_the_most_frequent_reasons_with_an_example_and_the_command(set_params, capsys):
-    reason = "'when' is not a time"
+def write_faults(*faults):
+    """Write good rows, 20 that could not be read, with the reasons, and two that contradict good ones."""
     table = make_rows(
         [*(text for text, _ in good()), *["{}"] * 20, "good 1", "poor 1"],
         [*(label for _, label in good()), *[None] * 20, "poor", "good"],
@@ -167,7 +167,6 @@ def test_a_stop_names_the_most_frequent_reasons_with_an_example_and_the_command(
     )
     write_rows(add_ids(table), ROWS_FILE)
     ACCOUNT.parent.mkdir(exist_ok=True)
-    faults = [{"reason": reason, "rows": 20, "example": "'yesterday'"}]
     file = {
         "path": "data/incoming/a.csv",
         "rows": 142,
@@ -179,6 +178,10 @@ def test_a_stop_names_the_most_frequent_reasons_with_an_example_and_the_command(
     ACCOUNT.write_text(json.dumps(account))
     EXPECTATIONS.write_text("[]\n")
     REVIEWS.write_text("id,decision,rule,reviewer,note\n")
+
+
+def test_a_stop_names_the_most_frequent_reasons_with_an_example_and_the_command(set_params, capsys):
+    write_faults({"reason": "'when' is not a time", "rows": 20, "example": "'yesterday'"})
     with pytest.raises(ValueError, match="the batch is stopped") as stopped:
         validate(**PATHS)
     assert str(stopped.value).split("; ")[1:] == [
@@ -200,6 +203,15 @@ def test_a_stop_names_the_most_frequent_reasons_with_an_example_and_the_command(
     )
     assert all(text in page for text in shown)
     assert "fault must be none" not in page + capsys.readouterr().out
+
+
+def test_the_reasons_that_are_not_printed_are_counted(set_params, capsys):
+    write_faults(*({"reason": f"reason {rows}", "rows": rows, "example": "x"} for rows in (9, 5, 3, 2, 1)))
+    set_params("validate", max_quarantined=0.5)
+    validate(**PATHS)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if "reason 3" in line)
+    assert lines[at + 1] == "    3 of them: other reasons (2), in the report"
 
 
 def test_a_stop_for_another_reason_does_not_speak_of_the_quarantine(set_params):

@@ -28,7 +28,7 @@ def confused_pairs(predictions: Predictions, rows: pa.Table) -> dict[str, Any]:
     confident mistakes first. `rows` is the table of the N rows of `predictions`, in their order.
     """
     if predictions.multi_label:
-        return {"pairs": [], "skipped": SKIPPED}
+        return {"pairs": [], "pairs_found": 0, "skipped": SKIPPED}
     classes, expected = predictions.classes, predictions.expected
     predicted, confidence_N = predictions.predicted, predictions.probabilities.max(axis=1)
     wrong = np.flatnonzero(expected != predicted)
@@ -50,7 +50,7 @@ def confused_pairs(predictions: Predictions, rows: pa.Table) -> dict[str, Any]:
                 "examples": [{"id": id_, "text": text} for id_, text in texts],
             }
         )
-    return {"pairs": [rounded(pair) for pair in pairs], "skipped": None}
+    return {"pairs": [rounded(pair) for pair in pairs], "pairs_found": len(codes), "skipped": None}
 
 
 def write_confused_pairs(predictions: Predictions, rows: pa.Table, report: Path) -> None:

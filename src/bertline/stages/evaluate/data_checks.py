@@ -73,7 +73,7 @@ def write_data_checks(
     found = _shortcuts(params, train, chosen, candidate.space, candidate.predicted[places])
     write_json(report / FILE, sizes | {"train_rows": len(train), "checks": checks} | found)
     counts = {each["name"]: each["found"] for each in checks if not each["skipped"]}
-    counts |= {"shortcuts": len(found["shortcuts"])}
+    counts |= {"shortcuts": found["shortcuts_found"]}
     listed = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
     print(f"checks of the data: {listed}; see {report / FILE}")
 

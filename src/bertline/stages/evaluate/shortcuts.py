@@ -34,7 +34,7 @@ GAIN = 0.2  # of a label's share, by which a property is strong
 KEPT = 0.5  # share of the gain that a property keeps in test if it is no shortcut
 MIN_TEST_ROWS = 5  # with the property
 NEAR_PERFECT = 0.95  # lower end of the share, in train and in test
-LIMIT = 20  # findings of each kind
+LIMIT = 20  # findings of each kind that are listed
 
 Floats = npt.NDArray[np.float64]
 PROPOSING, COMPARED, TEST = 0, 1, 2
@@ -81,7 +81,8 @@ def find_shortcuts(
         confidence: of the intervals; 1 - confidence is the false discovery rate.
     """
     if not properties:
-        return {"shortcuts": [], "near_perfect": [], "shortcuts_judged": 0}
+        counts = {"shortcuts_judged": 0, "shortcuts_found": 0, "near_perfect_found": 0}
+        return {"shortcuts": [], "near_perfect": []} | counts
     names = [name for name, _ in properties]
     meets_NF = np.stack([meets for _, meets in properties], axis=1)
     proposing, compared, test = (
@@ -95,7 +96,7 @@ def find_shortcuts(
     adjusted = np.array(q_values(p_values))
     lost = test.gain[f, c] < KEPT * compared.gain[f, c]
     found = np.flatnonzero((adjusted <= round(1 - confidence, 10)) & lost)
-    order = found[np.argsort(p_values[found], kind="stable")][:LIMIT]
+    order = found[np.argsort(p_values[found], kind="stable")]
 
     def pair(at: tuple[int, int]) -> dict[str, Any]:
         numbers = {"train": float(compared.share_FC[at]), "test": float(test.share_FC[at])}
@@ -105,10 +106,16 @@ def find_shortcuts(
 
     shortcuts = [
         pair((f[i], c[i])) | {"p_value": two_digits(p_values[i]), "q_value": two_digits(adjusted[i])}
-        for i in order
+        for i in order[:LIMIT]
     ]
-    perfect = [pair(at) for at in _near_perfect(names, compared, test, confidence)]
-    return {"shortcuts": shortcuts, "near_perfect": perfect, "shortcuts_judged": len(p_values)}
+    perfect = _near_perfect(names, compared, test, confidence)
+    return {
+        "shortcuts": shortcuts,
+        "near_perfect": [pair(at) for at in perfect[:LIMIT]],
+        "shortcuts_judged": len(p_values),
+        "shortcuts_found": len(order),
+        "near_perfect_found": len(perfect),
+    }
 
 
 def _fewer(compared: Shares, test: Shares, f: npt.NDArray[np.intp], c: npt.NDArray[np.intp]) -> Floats:
@@ -128,4 +135,4 @@ def _near_perfect(
     sure_FC = np.minimum(compared.lowest(confidence), test.lowest(confidence)) >= NEAR_PERFECT
     sure_FC &= test.gain >= GAIN  # not the label of nearly all rows
     pairs = [(int(f), int(c)) for f, c in np.argwhere(sure_FC) if not names[f].startswith("has the word ")]
-    return sorted(pairs, key=lambda at: (-int(test.rows_F[at[0]]), at))[:LIMIT]
+    return sorted(pairs, key=lambda at: (-int(test.rows_F[at[0]]), at))

@@ -11,7 +11,6 @@ from bertline.stages.package.reports import Reports
 
 SHARES = ("accuracy", "balanced_accuracy")
 FEW = 20  # rows of a table that are shown without a click
-MOST = 10  # files, and failing tests, that are shown
 
 
 def labels(reports: Reports, examples: Mapping[str, Sequence[str]]) -> Markdown:
@@ -82,9 +81,10 @@ def failing_tests(reports: Reports) -> Markdown | None:
             count(each["cases"]),
             with_interval(each, "failure_rate", as_share=True),
         ]
-        for each in failing[:MOST]
+        for each in failing
     ]
-    return table(["test", "cases", "failed"], rows) if rows else None
+    columns = ["test", "cases", "failed"]
+    return folded(table(columns, rows), len(rows), "All tests that failed") if rows else None
 
 
 def files(reports: Reports) -> Markdown | None:

@@ -96,8 +96,12 @@ def _print_account(verdict: ValidationResult, reviews: Path) -> None:
             continue
         if outcome.severity == "row":
             print(f"  {outcome.name}: {outcome.observed} rows ({outcome.column} must be {outcome.allowed})")
-            for reason in [each for each in verdict.reasons if each.rule == outcome.name][:REASONS_SHOWN]:
+            reasons = [each for each in verdict.reasons if each.rule == outcome.name]
+            for reason in reasons[:REASONS_SHOWN]:
                 if reason.example:
                     print(f"    {reason.rows} of them: {reason.description}")
+            if more := reasons[REASONS_SHOWN:]:
+                rows = sum(each.rows for each in more)
+                print(f"    {rows} of them: other reasons ({len(more)}), in the report")
         elif outcome.severity == "warn":
             print(f"  warning: {describe(outcome)}")

@@ -87,6 +87,27 @@ def test_every_part_that_is_there_is_shown_and_no_other() -> None:
     assert [heading for heading in full if heading in PARTS.values()] == list(PARTS.values())
 
 
+def test_a_list_that_is_cut_says_so() -> None:
+    def text(html: str) -> str:
+        return " ".join(" ".join(piece.text for piece in pieces(html)).split())
+
+    found = documents()
+    whole = page(found)
+    found["slices"]["slices"] *= 50
+    found["confused"]["pairs_found"] = 1177
+    found["data_checks"] |= {"shortcuts_found": 2179}
+    cut = page(found)
+    for says in (
+        "Accuracy of the first slices with their intervals, and of all rows; the table has every slice",
+        "Those with the most rows of 1,177 pairs.",
+        "The clearest of 2,179 :",
+    ):
+        assert says in text(cut)
+        assert says not in text(whole)
+    assert "; mistakes.csv beside this page has 17 . " in text(whole)
+    assert untraced(found, cut) == []
+
+
 def test_the_three_sentences_come_before_every_number() -> None:
     texts = [piece.text for piece in pieces(page())]
     places = [texts.index(text) for text in ("All is good.", "ham is weak.", "Label more.")]

@@ -78,12 +78,17 @@ def _reliability(document: Mapping[str, Sequence[Mapping[str, float]]]) -> Chart
 
 
 def _slices(documents: Mapping[str, Any]) -> Chart | None:
-    slices = documents.get("slices", {}).get("slices", [])[:MANY]
-    rows = [each | {"name": f"{each['group']}: {cut(each['name'], 60)}"} for each in slices]
+    slices = documents.get("slices", {}).get("slices", [])
+    rows = [each | {"name": f"{each['group']}: {cut(each['name'], 60)}"} for each in slices[:MANY]]
     if not rows:
         return None
     overall = documents["metrics"]["candidate"]["accuracy"]
-    return "Accuracy of each slice with its interval, and of all rows", _forest(rows, "accuracy", overall)
+    label = "Accuracy of each slice with its interval, and of all rows"
+    if len(slices) > MANY:
+        label = (
+            "Accuracy of the first slices with their intervals, and of all rows; the table has every slice"
+        )
+    return label, _forest(rows, "accuracy", overall)
 
 
 def _behaviour(documents: Mapping[str, Any]) -> Chart | None:

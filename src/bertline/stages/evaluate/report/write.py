@@ -26,11 +26,12 @@ from bertline.stages.evaluate.report.page import MISTAKES, render
 def write_pages(candidate: Predictions, issues: LabelIssues, report: Path) -> None:
     """Write the pages from what the other parts wrote into the folder `report`; print the conclusions."""
     wrong = int((~candidate.right).sum())
-    write_json(report / "mistakes.json", {"wrong": wrong, "shown": min(wrong, MISTAKES)})
+    worst = pq.read_table(report / mistakes.FILE)
+    counts = {"wrong": wrong, "listed": len(worst), "shown": min(wrong, MISTAKES)}
+    write_json(report / "mistakes.json", counts)
     documents = read_documents(report)
     documents["conclusions"] = conclude(documents)
     write_json(report / "conclusions.json", documents["conclusions"])
-    worst = pq.read_table(report / mistakes.FILE)
     png = (report / "evaluation.png").read_bytes()
     page = render(documents, candidate.space, worst, issues.worst, png)
     (report / "report.html").write_text(page, encoding="utf-8")
