@@ -83,7 +83,7 @@ def _export(
 
     try:
         with _faults("the ONNX file"):
-            write_onnx(load_classifier(finetuned), paths["fp32"])
+            write_onnx(load_classifier(finetuned), paths["fp32"], reader)
             fp32 = measure("fp32")
     except ExportError as error:
         return _serve_torch(finetuned, exported), str(error), {}
