@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bertline.cli import mistakes as commands
+from bertline.evaluation.pins import read_pinned_rows
 from bertline.metrics.predictions import Predictions, write_predictions
 from bertline.project import layout
 from bertline.rows.io import write_rows
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids
 from bertline.stages.evaluate.mistakes import write_mistakes
-from bertline.stages.evaluate.pins import read_pinned_rows
 
 HEADER = "content_id,label,note\n"
 TEXTS = ["an escape \x1b[2J", "word " * 100, "a mistake", "right"]

@@ -22,8 +22,8 @@ from bertline.project.layout import PINNED_ROWS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from bertline.evaluation.pins import PinnedRow
     from bertline.rows.labels import LabelSpace
-    from bertline.stages.evaluate.pins import PinnedRow
 
 SHOWN = 20  # mistakes, unless --limit asks for more
 LOCK_WAIT = 10  # seconds that a pin waits for another one
@@ -85,7 +85,7 @@ def pin(
 
     Notes its content id and label in data/pinned_rows.csv, never its text.
     """
-    from bertline.stages.evaluate.pins import PinnedRow
+    from bertline.evaluation.pins import PinnedRow
 
     content_id, own_labels = _find_test_row(row)
     space = _space()
@@ -115,7 +115,7 @@ def unpin(
 @app.command("pinned", epilog="Example: bertline mistakes pinned")
 def list_pinned() -> None:
     """List the pinned rows, and how the last evaluation found each."""
-    from bertline.stages.evaluate.pins import read_pinned_rows
+    from bertline.evaluation.pins import read_pinned_rows
 
     pinned, states = read_pinned_rows(PINNED_ROWS), _states()
     for content_id, row in sorted(pinned.items()):
@@ -172,7 +172,7 @@ def _space() -> "LabelSpace":
 @contextmanager
 def _changing() -> Iterator[dict[str, "PinnedRow"]]:
     """Yield the pinned rows, and write what the block leaves of them; one process at a time."""
-    from bertline.stages.evaluate.pins import read_pinned_rows, write_pinned_rows
+    from bertline.evaluation.pins import read_pinned_rows, write_pinned_rows
 
     lock = layout.SCRATCH / "pinned_rows.lock"
     with only_one(lock, "bertline mistakes", Path.cwd(), wait=LOCK_WAIT):

@@ -13,8 +13,8 @@ from string import Formatter
 from typing import Any, Literal
 
 from bertline.evaluation.perturbations import PERTURBATIONS
-from bertline.evaluation.user_file import read_user_file
 from bertline.rows.labels import LabelSpace, class_name
+from bertline.rows.user_file import read_user_file
 
 MOST_TEXTS = 1000
 """Texts that a test with slots may have."""
@@ -67,8 +67,8 @@ class BehaviourFile:
     bounds: Mapping[str, float] = field(default_factory=dict)
 
 
-def read_behaviour(path: Path, space: LabelSpace) -> BehaviourFile:
-    """Return what the file `path` says, for a model of the classes of `space`.
+def read_behaviour(path: Path, space: LabelSpace | None) -> BehaviourFile:
+    """Return what the file `path` says, for a model of the classes of `space`; None takes any labels.
 
     Raises:
         ValueError: the file is missing or no YAML, a key, label, list or generic test is wrong, or two tests
@@ -104,7 +104,7 @@ def _bounds(bounds: object, names: Sequence[str], path: Path) -> dict[str, float
     return {name: float(rate) for name, rate in bounds.items()}
 
 
-def _test(entry: object, where: str, space: LabelSpace) -> UserTest:
+def _test(entry: object, where: str, space: LabelSpace | None) -> UserTest:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise ValueError(f"{where} is {entry!r:.120}; allowed: a mapping with name and kind")
     where = f"{where}, {entry['name']!r}"
@@ -179,15 +179,15 @@ def _direction(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {"must_not": entry["must_not"], "by": float(by)}
 
 
-def _labels(entry: Mapping[str, Any], where: str, space: LabelSpace) -> tuple[str, ...]:
+def _labels(entry: Mapping[str, Any], where: str, space: LabelSpace | None) -> tuple[str, ...]:
     given = [entry["label"]] if "label" in entry else entry.get("labels")
     if given is None or ("label" in entry and "labels" in entry):
         raise ValueError(f"{where}: give either label or, with several labels a row, labels")
-    if not isinstance(given, list) or (not space.multi_label and len(given) != 1):
+    if not isinstance(given, list) or (space and not space.multi_label and len(given) != 1):
         raise ValueError(f"{where}: labels is {given!r:.120}; allowed: one label")
     given = [class_name(str(label)) for label in given]  # YAML reads 1 as a number
     for label in given:
-        if label not in space.classes:
+        if space and label not in space.classes:
             raise ValueError(
                 f"{where}: the label {label!r} is no class; there are {', '.join(space.classes)}"
             )

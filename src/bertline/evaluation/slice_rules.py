@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bertline.evaluation.user_file import read_user_file
 from bertline.rows.extra import extra_column, extra_names
 from bertline.rows.io import one_line
+from bertline.rows.user_file import read_user_file
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bertline.evaluation.pins import PinnedRow, read_pinned_rows, write_pinned_rows
 from bertline.metrics.intervals import share_interval
 from bertline.metrics.predictions import Predictions
 from bertline.metrics.rounding import rounded
@@ -14,7 +15,6 @@ from bertline.rows.labels import MULTI_LABEL
 from bertline.rows.schema import make_rows
 from bertline.rows.text_key import add_ids, content_id
 from bertline.stages.evaluate.pinned_rows import score_pinned_rows, write_pinned_score
-from bertline.stages.evaluate.pins import PinnedRow, read_pinned_rows, write_pinned_rows
 from tests.support.params import SHIPPED, section
 
 HEADER = "content_id,label,note\n"

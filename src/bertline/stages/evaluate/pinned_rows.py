@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from bertline.core.files import write_json
+from bertline.evaluation.pins import PinnedRow
 from bertline.metrics.intervals import share_interval
 from bertline.metrics.predictions import Predictions
 from bertline.metrics.rounding import rounded
@@ -23,7 +24,6 @@ from bertline.models.tfidf import joined
 from bertline.params.evaluate import Params
 from bertline.reporting.environment import cut
 from bertline.rows.io import inputs, read_chunks
-from bertline.stages.evaluate.pins import PinnedRow
 
 CHARACTERS = 280  # of a text that is quoted
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from bertline.core.params_loading import load_params
 from bertline.evaluation.behaviour import sample_cases
 from bertline.evaluation.behaviour_file import read_behaviour
+from bertline.evaluation.pins import read_pinned_rows
 from bertline.evaluation.slice_rules import read_rules
 from bertline.evaluation.slices import slices_of
 from bertline.metrics.predict import predict
@@ -31,7 +32,6 @@ from bertline.stages.evaluate.mistakes import write_mistakes
 from bertline.stages.evaluate.out_of_scope import count_refusals, write_out_of_scope
 from bertline.stages.evaluate.outputs import write_numbers
 from bertline.stages.evaluate.pinned_rows import write_pinned_score
-from bertline.stages.evaluate.pins import read_pinned_rows
 from bertline.stages.evaluate.report.write import write_pages
 from bertline.stages.evaluate.slices import write_slices
 

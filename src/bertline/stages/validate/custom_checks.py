@@ -13,8 +13,8 @@ import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import ColumnMapExpectation, Expectation
 
 from bertline.core.bounds import is_date, parse_date
-from bertline.rows.io import one_line
 from bertline.rows.schema import ROW_SCHEMA
+from bertline.rows.user_file import read_user_file
 from bertline.stages.validate.great_expectations import Check
 
 KEYS = ("name", "severity", "expect", "allowed")
@@ -39,15 +39,7 @@ def read_expectations(path: Path) -> list[Check]:
     Raises:
         ValueError: the file is missing or no YAML list, or an entry is wrong.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        entries = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not here; an empty list, [], is enough") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {one_line(error)}") from None
+    entries = read_user_file(path, "an empty list, []")
     if entries is not None and not isinstance(entries, list):
         raise ValueError(
             f"{path} holds no list; allowed: entries with {', '.join(KEYS)} and arguments, or []"
