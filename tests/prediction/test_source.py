@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertline.prediction.source import CHUNK, open_source
+from bertline.prediction.source import CHUNK, CHUNK_BYTES, open_source
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
@@ -48,6 +48,16 @@ def test_rows_come_in_chunks_and_none_is_an_empty_one(tmp_path: Path, rows: int)
     pq.write_table(pa.table({"text": pa.array(["a"] * rows, pa.string())}), path, row_group_size=1000)
     sizes = [len(chunk) for chunk in open_source(path, ["text"]).chunks()]
     assert sizes == {0: [0], CHUNK: [CHUNK], CHUNK + 1: [CHUNK, 1]}[rows]
+
+
+def test_of_long_texts_fewer_come_at_once_and_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    texts = [f"{i} " + "long " * 4000 for i in range(2000)]
+    pq.write_table(pa.table({"text": texts}), path)
+    chunks = [*open_source(path, ["text"]).chunks()]
+    assert [text for chunk in chunks for text in chunk["text"].to_pylist()] == texts
+    assert max(chunk.nbytes for chunk in chunks) <= CHUNK_BYTES
+    assert len(chunks) == 3
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

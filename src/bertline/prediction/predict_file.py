@@ -14,7 +14,7 @@ from bertline.core.files import content_hash
 from bertline.models.classifier import Classifier
 from bertline.prediction.answers import COLUMNS, TextColumns, add_answers, read_inputs
 from bertline.prediction.parts import resumable
-from bertline.prediction.source import CHUNK, Source, open_source
+from bertline.prediction.source import CHUNK, CHUNK_BYTES, Source, open_source
 
 _FORMAT = 1  # of the columns: another one makes finished parts useless
 
@@ -55,7 +55,7 @@ def predict_file(classifier: Classifier, folder: Path, request: Request) -> Iter
     table = open_source(source, [*request.columns.text, *request.columns.pair])
     _check_names(table)
     options = {name: each for name, each in asdict(request).items() if name not in ("source", "output")}
-    key = json.dumps([_FORMAT, CHUNK, content_hash(folder, source), options])
+    key = json.dumps([_FORMAT, CHUNK, CHUNK_BYTES, content_hash(folder, source), options])
     done = without_text = parts = 0
     with resumable(output, key) as finished:
         for part, rows in enumerate(table.chunks()):

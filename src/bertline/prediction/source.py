@@ -21,6 +21,8 @@ from bertline.rows.io import one_line
 
 CHUNK = 8192
 """Rows given out at once: they are sorted by length together, and predicted again after a kill."""
+CHUNK_BYTES = 1 << 24
+"""Bytes of texts given out at once, on average, so that long texts need no more memory than short ones."""
 
 _BUFFER = 1 << 20  # bytes of a column read at once: a row group may hold all rows
 
@@ -32,10 +34,13 @@ class Source:
     path: Path
     rows: int
     schema: pa.Schema
+    text_columns: Sequence[str]
     read: Callable[[], Iterable[pa.RecordBatch]]
 
     def chunks(self) -> Iterator[pa.Table]:
-        """Yield the rows in order, `CHUNK` at a time, the last ones fewer; an empty table if there are none.
+        """Yield the rows in order, `CHUNK` at a time, the last ones and long ones fewer.
+
+        A file without rows gives an empty table.
 
         Raises:
             ValueError: the file has changed and cannot be read any more.
@@ -44,10 +49,14 @@ class Source:
         with _one_error(self.path):
             for batch in self.read():
                 waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
-                while len(waiting) > CHUNK:
-                    yield waiting.slice(0, CHUNK)
-                    waiting = waiting.slice(CHUNK)
+                while len(waiting) > (rows := self._rows_at_once(waiting)):
+                    yield waiting.slice(0, rows)
+                    waiting = waiting.slice(rows)
         yield waiting
+
+    def _rows_at_once(self, waiting: pa.Table) -> int:
+        size: int = waiting.select([*dict.fromkeys(self.text_columns)]).nbytes
+        return max(1, min(CHUNK, CHUNK_BYTES * len(waiting) // max(size, 1)))
 
 
 def open_source(path: Path, text_columns: Sequence[str]) -> Source:
@@ -96,9 +105,10 @@ def _one_error(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} cannot be read: {one_line(error)}") from None
 
 
-def _parquet(path: Path, _: Sequence[str]) -> Source:
+def _parquet(path: Path, text_columns: Sequence[str]) -> Source:
     with pq.ParquetFile(path) as file:
-        return Source(path, file.metadata.num_rows, file.schema_arrow, partial(_read_parquet, path))
+        read = partial(_read_parquet, path)
+        return Source(path, file.metadata.num_rows, file.schema_arrow, text_columns, read)
 
 
 def _read_parquet(path: Path) -> Iterator[pa.RecordBatch]:
@@ -106,16 +116,17 @@ def _read_parquet(path: Path) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(CHUNK)
 
 
-def _csv(path: Path, _: Sequence[str]) -> Source:
+def _csv(path: Path, text_columns: Sequence[str]) -> Source:
     delimiter, rows, schema = look_through(path)
-    return Source(path, rows, schema, partial(read_csv, path, delimiter) if rows else list)
+    read = partial(read_csv, path, delimiter) if rows else list
+    return Source(path, rows, schema, text_columns, read)
 
 
 def _json_lines(path: Path, text_columns: Sequence[str]) -> Source:
     rows, schema = find_schema(path, text_columns)
     if not rows:  # and so no names of columns
         schema = pa.schema([(name, pa.string()) for name in dict.fromkeys(text_columns)])
-    return Source(path, rows, schema, partial(read_json_lines, path, schema, CHUNK))
+    return Source(path, rows, schema, text_columns, partial(read_json_lines, path, schema, CHUNK))
 
 
 _KINDS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
