@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from bertline.models.classifier import Classifier
+from bertline.models.folder import FP32, SERVED
 from bertline.models.torch_backend import TorchBackend
 from bertline.rows.labels import OUT_OF_SCOPE
 from bertline.stages.package.stage import package
@@ -158,6 +160,20 @@ def test_torch_serves_where_no_onnx_file_is_asked_for(
     assert (report(Path())["served"], report(Path())["reason"]) == ("torch", "export.onnx is false")
     assert not Path("models/exported/onnx").exists()
     assert Classifier(Path("models/exported")).settings.answering is not None
+
+
+def test_a_model_with_older_statistics_is_exported_with_their_states(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
+    shutil.rmtree("models/exported")
+    older = Path("models/finetuned/out_of_scope.safetensors")
+    save_file(load_file(older), older)  # without the layer that reads the states
+    done = run("export")
+    assert done.returncode == 0, done.stderr
+    fp32 = Path("models/exported", SERVED if report(Path())["served"] == "fp32" else FP32)
+    ours = Classifier(Path("models/exported"), onnx=fp32).outputs(TEXTS).states
+    np.testing.assert_allclose(ours, Classifier(Path("models/finetuned")).outputs(TEXTS).states, atol=1e-5)
 
 
 def test_what_cannot_be_exported_is_served_by_torch(
