@@ -67,6 +67,12 @@ def test_the_header_tells_the_delimiter(tmp_path: Path, delimiter: str) -> None:
     assert read(path) == [{"id": "1", "text": "a, b; c"}]
 
 
+def test_quotes_within_a_line_make_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text,id\n"Hello" she said,1\n5" pipe,2\n"a ""b""",3\n"last" one,4')
+    assert [row["text"] for row in read(path)] == ["Hello she said", '5" pipe', 'a "b"', "last one"]
+
+
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path) -> None:
     for name, line in (("rows.csv", "text\na\n"), ("rows.jsonl", '{"text": "a"}\n')):
         (tmp_path / name).write_text(line, encoding="utf-8-sig")
@@ -120,6 +126,7 @@ def test_integers_that_a_column_of_fractions_cannot_hold_become_json_text(tmp_pa
             b'id,text\n1,"a\n2,"b"\n3,c\n',
             "the record from line 2 on has a quote that nothing closes, text behind a closing quote",
         ),
+        ("rows.csv", b'id,text\n1,a\n2,"b', "the record from line 3 on has a quote that nothing closes"),
         ("rows.csv", "id,text\n1,a\n".encode("utf-16"), "is UTF-16; write it as UTF-8"),
         ("rows.csv", b"", "has no header"),
         ("rows.csv", b"text,text\na,b\n", "has the column 'text' twice"),

@@ -1,13 +1,15 @@
 """Tables in CSV files, UTF-8 with a header: every column holds texts.
 
-The first record has the delimiter between most fields, and so tells it. A quote that nothing closes, or text
-behind a closing quote, is an error: a lenient reader would make one row of many.
+The first record has the delimiter between most fields, and so tells it. A quote that nothing closes is an
+error, and so is text behind a closing quote of another line: a lenient reader would make one row of many.
 """
 
 import codecs
 import csv
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -56,17 +58,27 @@ def _header(path: Path, delimiter: str) -> list[str]:
 
 
 def _has_rows(path: Path, delimiter: str) -> bool:
-    """Return whether a file has rows behind its header; ValueError where quotes do not enclose fields."""
+    """Return whether a file has rows behind its header; ValueError where a quote makes one row of several."""
     csv.field_size_limit(_LONGEST)  # of the process
-    records, start = 0, 1
+    records, at_end = 0, False
+
+    def lines(file: TextIO) -> Iterator[str]:
+        nonlocal at_end
+        yield from file
+        at_end = True
+
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            for record in reader:
-                records, start = records + bool(record), reader.line_num + 1
-        except csv.Error:
-            raise ValueError(
-                f"{path}: the record from line {start} on has a quote that nothing closes, text behind a "
-                f"closing quote, or more than {_LONGEST >> 20} MB"
-            ) from None
-    return records > 1
+        reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
+        while True:
+            start = reader.line_num + 1
+            try:
+                records += bool(next(reader))
+            except StopIteration:
+                return records > 1
+            except csv.Error:
+                if at_end or reader.line_num > start:
+                    raise ValueError(
+                        f"{path}: the record from line {start} on has a quote that nothing closes, text "
+                        f"behind a closing quote, or more than {_LONGEST >> 20} MB"
+                    ) from None
+                records += 1  # text behind a closing quote, in one line
