@@ -51,5 +51,11 @@ def test_the_head_begins_with_the_layer_that_reads_the_first_token_of_the_encode
     torch.testing.assert_close(kept[-1], hidden_STH[:, 0])
 
 
+def test_a_model_that_does_not_know_its_number_of_classes_has_a_head_too() -> None:
+    layers = dict.fromkeys(("encoder_layers", "decoder_layers"), 1)
+    heads = dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
+    assert len(find_head(build("bart", d_model=16, **layers, **heads))) == 2
+
+
 def test_a_model_whose_last_layer_reads_each_token_has_no_head() -> None:
     assert find_head(build("gpt2", n_embd=16, n_layer=2, n_head=2).eval()) == []

@@ -30,8 +30,13 @@ def test_a_state_is_what_a_layer_of_the_head_reads_and_the_mean_over_the_tokens_
     assert torch.equal(logits_SC, outputs.logits)
 
 
-def test_without_a_list_of_layers_a_state_is_what_the_head_reads() -> None:
-    model = build("albert", embedding_size=8).eval()
+@pytest.mark.parametrize(
+    ("kind", "sizes"), [("albert", {"embedding_size": 8}), ("xlnet", {"d_model": 16, "n_head": 2})]
+)
+def test_without_a_middle_layer_that_is_of_texts_a_state_is_what_the_head_reads(
+    kind: str, sizes: dict[str, int]
+) -> None:
+    model = build(kind, **sizes).eval()
     reader = find_reader(model, "first")
     assert reader is not None
     with torch.inference_mode():

@@ -18,7 +18,8 @@ def find_last_linear(model: PreTrainedModel) -> nn.Linear | None:
 
     Runs `model` once on four tokens, padded or not. Draws no random numbers.
     """
-    return next((layer for layer, _ in reversed(_run(model)) if layer.out_features == model.num_labels), None)
+    classes = model.config.num_labels  # T5 and BART have no model.num_labels
+    return next((layer for layer, _ in reversed(_run(model)) if layer.out_features == classes), None)
 
 
 def find_head(model: PreTrainedModel) -> list[nn.Linear]:
@@ -28,7 +29,7 @@ def find_head(model: PreTrainedModel) -> list[nn.Linear]:
     Runs `model` as `find_last_linear` does.
     """
     called = _run(model)
-    while called and called[-1][0].out_features != model.num_labels:
+    while called and called[-1][0].out_features != model.config.num_labels:
         called.pop()
     head = list(takewhile(lambda call: call[1] == 1, reversed(called)))
     return [layer for layer, _ in reversed(head)]

@@ -48,7 +48,12 @@ def run_with_states(
 
 
 def _middle_layer(model: PreTrainedModel) -> nn.Module | None:
-    """Return the layer in the middle of the encoder; None where its layers are no list (ALBERT has one)."""
+    """Return the layer in the middle of the encoder; None where its layers are no list (ALBERT has one).
+
+    None for XLNet, too: its layers return the tokens first.
+    """
+    if model.config.model_type == "xlnet":
+        return None
     layers = getattr(model.config, "num_hidden_layers", None)
     stacks = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
     stack = next((stack for stack in stacks if len(stack) == layers), None)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy.stats import binomtest
 
 from bertline.stages.export.thresholds import max_out_of_scope, min_probability
@@ -40,16 +41,31 @@ def test_too_few_rows_show_no_precision() -> None:
 def test_rows_of_equal_probability_are_answered_together() -> None:
     confidence_N = np.repeat([0.9, 0.6], 100)
     right_N = np.concatenate([np.ones(100, bool), np.ones(50, bool), np.zeros(50, bool)])
-    assert min_probability(confidence_N, right_N, **SETTINGS) == 0.9
+    assert min_probability(confidence_N, right_N, **SETTINGS) == pytest.approx(0.9, abs=1e-5)
+
+
+def test_rounding_of_a_probability_refuses_no_row_that_the_threshold_answers() -> None:
+    confidence_N, right_N = rows(2000)
+    found = min_probability(confidence_N, right_N, **SETTINGS)
+    nudged_N = np.nextafter(confidence_N, np.float32(0))
+    assert np.array_equal(nudged_N >= found, confidence_N >= found)
 
 
 def test_without_rows_out_of_scope_the_asked_share_of_the_others_is_refused() -> None:
     scores_N = np.random.default_rng(0).normal(size=1000)
     threshold = max_out_of_scope(scores_N, np.empty(0), max_refused=0.02)
-    assert (scores_N > threshold).mean() <= 0.02
-    assert (scores_N >= threshold).mean() >= 0.02
+    assert (scores_N > threshold).mean() == 0.02
+    assert np.abs(scores_N - threshold).min() > 1e-5  # rounding moves no row over it
 
 
 def test_rows_out_of_scope_set_the_threshold_between_them_and_the_others() -> None:
     threshold = max_out_of_scope(np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0]), max_refused=0.5)
-    assert 3 <= threshold < 5
+    assert threshold == 4
+
+
+@pytest.mark.parametrize("rows_outside", [1, 100])
+def test_rows_out_of_scope_that_look_like_the_others_do_not_refuse_more_of_these(rows_outside: int) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        inside_N, outside_N = draw.normal(size=300), draw.normal(size=rows_outside)
+        assert (inside_N > max_out_of_scope(inside_N, outside_N, max_refused=0.02)).mean() <= 0.02

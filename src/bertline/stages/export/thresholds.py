@@ -17,6 +17,9 @@ from bertline.models.folder import Answering, Precision
 from bertline.params.export import Params
 from bertline.stages.export.validation_rows import ValidationRows
 
+ROUNDING = 1e-6
+"""What a threshold of a probability is set lower, so that rounding refuses no row that reached it."""
+
 
 def set_thresholds(
     classifier: Classifier, precision: Precision, rows: ValidationRows, served: Outputs, params: Params
@@ -97,21 +100,26 @@ def min_probability(
     fits = np.flatnonzero((low_N >= target_precision) & last_of_equals_N)
     if len(fits) == 0:
         return None
-    return 0.0 if fits[-1] == len(order) - 1 else float(sorted_N[fits[-1]])
+    return 0.0 if fits[-1] == len(order) - 1 else float(sorted_N[fits[-1]]) - ROUNDING
 
 
 def max_out_of_scope(inside_N: np.ndarray, outside_N: np.ndarray, *, max_refused: float) -> float:
     """Return the score from which on a text is refused as out of scope.
 
+    It lies between two scores of validation, so that rounding refuses none of these rows and spares none.
+
     Args:
         inside_N: scores of rows with a class.
         outside_N: scores of rows with the label `__out_of_scope__`. If there are any, the threshold has the
             highest mean of two shares: of these that it refuses, and of the others that it does not.
-        max_refused: without such rows, the share of rows with a class that is refused.
+        max_refused: the share of rows with a class that is refused, at most; all of it without other rows.
     """
-    if len(outside_N) == 0:
-        return float(np.quantile(inside_N, 1 - max_refused, method="higher"))
     candidates = np.unique(np.concatenate([inside_N, outside_N]))
     kept = np.searchsorted(np.sort(inside_N), candidates, side="right") / len(inside_N)
-    refused = 1 - np.searchsorted(np.sort(outside_N), candidates, side="right") / len(outside_N)
-    return float(candidates[np.argmax(kept + refused)])
+    allowed = kept >= 1 - max_refused
+    if len(outside_N) == 0:
+        best = int(np.argmax(allowed))
+    else:
+        spared = np.searchsorted(np.sort(outside_N), candidates, side="right") / len(outside_N)
+        best = int(np.argmax(np.where(allowed, kept - spared, -np.inf)))
+    return float(candidates[best : best + 2].mean(dtype=np.float64))
