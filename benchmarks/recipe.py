@@ -3,7 +3,8 @@
 Trains the packaged encoder with the project's own engine, on one CPU thread and otherwise by params.yaml.
 Adds a line for each training to benchmarks/results/recipe.csv. A training whose line is there is not run
 again: the command continues where it was stopped, and a later session adds to it. First come the fixed
-numbers of epochs and the rule's own, with one seed; then the other seeds; then other learning rates.
+numbers of epochs and the rule's own, with one seed; then the rule and the best fixed number of the set with
+the other seeds; then other learning rates.
 
 Validation rows choose the epoch, as in the product; other rows score it. Both come from the training parts of
 the packages. `--report` only prints the table: the rule against the best fixed number of epochs, with the
@@ -15,7 +16,7 @@ import csv
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
@@ -98,7 +99,7 @@ def main() -> None:
 def measure(names: list[str], done: dict[Run, Result], deadline: float) -> None:
     """Add to `done`, and to the file, the runs that are missing, until the deadline."""
     prepared = {name: prepare_data(DATA_SETS[name], WEIGHTS) for name in names}
-    for run in plan(prepared):
+    for run in plan(prepared, done):
         if run in done:
             continue
         if time.monotonic() > deadline:
@@ -109,12 +110,17 @@ def measure(names: list[str], done: dict[Run, Result], deadline: float) -> None:
         print(f"{run}: {done[run].accuracy:.4f}, {done[run].minutes:.1f} min", flush=True)
 
 
-def plan(prepared: dict[str, Prepared]) -> Iterator[Run]:
-    """Yield all runs, those that say most first."""
-    for seed in SEEDS:
-        for name, data in prepared.items():
-            # The ends first: 8 epochs lie between them.
-            for epochs in sorted({*FIXED_EPOCHS, rule(data)}, key=lambda each: (each == 8, each)):
+def plan(prepared: dict[str, Prepared], done: Mapping[Run, Result]) -> Iterator[Run]:
+    """Yield all runs, those that say most first; `done` gets the results meanwhile."""
+    first, *others = SEEDS
+    for name, data in prepared.items():
+        # The ends first: 8 epochs lie between them.
+        for epochs in sorted({*FIXED_EPOCHS, rule(data)}, key=lambda each: (each == 8, each)):
+            yield Run(name, epochs, RATE, first)
+    for name, data in prepared.items():
+        best = max(FIXED_EPOCHS, key=lambda each: done[Run(name, each, RATE, first)].accuracy)
+        for seed in others:
+            for epochs in sorted({best, rule(data)}):
                 yield Run(name, epochs, RATE, seed)
     for name, data in prepared.items():
         for rate in RATES:

@@ -67,16 +67,16 @@ def test_known_encoders_get_their_known_rates(layers: int, hidden_size: int, rat
     assert choose_learning_rate(layers, hidden_size) == rate
 
 
-def test_the_sample_keeps_its_three_epochs_and_77_intents_get_eight() -> None:
-    assert choose_epochs(rows=4035, classes=6, batch_size=32) == 3
-    assert choose_epochs(rows=8900, classes=77, batch_size=32) == 8
+def test_the_sample_gets_four_epochs_and_77_intents_ten() -> None:
+    assert choose_epochs(rows=4035, classes=6, batch_size=32) == 4
+    assert choose_epochs(rows=8900, classes=77, batch_size=32) == 10
 
 
 def test_what_was_auto_becomes_a_number_with_a_line_that_says_why() -> None:
     resolved, lines = resolve(section("finetune"), rows=8900, classes=77, **MINILM)
-    assert (resolved.epochs, resolved.learning_rate) == (8, 2e-4)
+    assert (resolved.epochs, resolved.learning_rate) == (10, 2e-4)
     assert lines == [
-        "epochs: auto -> 8 for 8,900 rows in 77 classes at batch size 32",
+        "epochs: auto -> 10 for 8,900 rows in 77 classes at batch size 32",
         "learning_rate: auto -> 0.0002 for 6 trained layers of 384 units",
     ]
 
