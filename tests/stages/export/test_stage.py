@@ -53,6 +53,13 @@ def exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.fixture
+def before_export(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder is a copy of `exported` in which `export` has not run yet."""
+    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
+    shutil.rmtree("models/exported")
+
+
 def report(folder: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads((folder / "reports/export/export.json").read_text())
     return found
@@ -126,16 +133,12 @@ def test_texts_are_refused_by_the_thresholds(exported: Path) -> None:
     np.testing.assert_array_equal(answers.refused == 1, outside)
 
 
-def test_a_rerun_writes_the_same_bytes(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "again"))
-    monkeypatch.chdir(folder)
-    shutil.rmtree("models/exported")
+@pytest.mark.usefixtures("before_export")
+def test_a_rerun_writes_the_same_bytes(exported: Path) -> None:
     done = run("export")
     assert done.returncode == 0, done.stderr
-    for path in (folder / "models/exported").rglob("*.*"):
-        assert path.read_bytes() == (exported / path.relative_to(folder)).read_bytes()
+    for path in Path("models/exported").rglob("*.*"):
+        assert path.read_bytes() == (exported / path).read_bytes()
 
 
 def test_a_folder_of_an_older_version_is_answered_by_torch(exported: Path, tmp_path: Path) -> None:
@@ -148,11 +151,8 @@ def test_a_folder_of_an_older_version_is_answered_by_torch(exported: Path, tmp_p
     assert not answers.refused.any()
 
 
-def test_torch_serves_where_no_onnx_file_is_asked_for(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
-    shutil.rmtree("models/exported")
+@pytest.mark.usefixtures("before_export")
+def test_torch_serves_where_no_onnx_file_is_asked_for() -> None:
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("  onnx: true", "  onnx: false"))
     done = run("export")
@@ -162,11 +162,8 @@ def test_torch_serves_where_no_onnx_file_is_asked_for(
     assert Classifier(Path("models/exported")).settings.answering is not None
 
 
-def test_a_model_with_older_statistics_is_exported_with_their_states(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
-    shutil.rmtree("models/exported")
+@pytest.mark.usefixtures("before_export")
+def test_a_model_with_older_statistics_is_exported_with_their_states() -> None:
     older = Path("models/finetuned/out_of_scope.safetensors")
     save_file(load_file(older), older)  # without the layer that reads the states
     done = run("export")
@@ -176,17 +173,14 @@ def test_a_model_with_older_statistics_is_exported_with_their_states(
     np.testing.assert_allclose(ours, Classifier(Path("models/finetuned")).outputs(TEXTS).states, atol=1e-5)
 
 
-def test_what_cannot_be_exported_is_served_by_torch(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("before_export")
+def test_what_cannot_be_exported_is_served_by_torch(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bertline.stages.export import onnx_model, stage
 
     def refuse(*_: object) -> None:
         raise torch.onnx.OnnxExporterError("no such operator")
 
     monkeypatch.setattr(onnx_model, "_export", refuse)
-    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
-    shutil.rmtree("models/exported")
     stage.export(
         validation=Path("data/splits/validation.parquet"),
         finetuned=Path("models/finetuned"),
@@ -202,14 +196,12 @@ def test_what_cannot_be_exported_is_served_by_torch(
     )
 
 
-def test_float32_is_served_where_int8_cannot_be_computed(
-    exported: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("before_export")
+def test_float32_is_served_where_int8_cannot_be_computed(tiny_encoder: Path, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModel
 
     from bertline.encoder.classifier import build_classifier, save_classifier
 
-    monkeypatch.chdir(shutil.copytree(exported, tmp_path / "again"))
     encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
     # RoFormer embeds no positions, for which onnxruntime's quantiser leaves out an input.
     roformer = AutoConfig.for_model("roformer", vocab_size=40, pad_token_id=0, **SIZES)
@@ -217,7 +209,6 @@ def test_float32_is_served_where_int8_cannot_be_computed(
     finetuned = Path("models/finetuned")
     save_classifier(build_classifier(encoder, CLASSES), encoder, 128, finetuned)
     (finetuned / "out_of_scope.safetensors").unlink()
-    shutil.rmtree("models/exported")
     done = run("export")
     assert done.returncode == 0, done.stderr
     assert report(Path())["served"] == "fp32"

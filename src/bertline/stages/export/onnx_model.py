@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from bertline.encoder.load import FAULTS
-from bertline.head.out_of_scope import Reader
+from bertline.head.out_of_scope import Reader, Statistics
 from bertline.head.states import find_reader, run_with_states
 from bertline.stages.export.first_token import choose_token_early
 from bertline.tokens.padding import Padding
@@ -51,7 +51,7 @@ class _LogitsAndStates(nn.Module):
         return tuple(each for each in outputs if each is not None)
 
 
-def write_onnx(model: PreTrainedModel, path: Path, reader: Reader = "first") -> None:
+def write_onnx(model: PreTrainedModel, path: Path, reader: Reader = Statistics.reader) -> None:
     """Write `model`, which is on the CPU and ready for inference, to `path`.
 
     The states are those that the layer `reader` of the head reads, as in the statistics of the model.
