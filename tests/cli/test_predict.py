@@ -64,6 +64,24 @@ def test_a_refusal_stands_in_the_place_of_the_label_with_its_reason(bertline: Ca
     assert [line[1:] for line in asked] == [line[1:] for line in lines]
 
 
+def test_a_blank_text_has_no_answer_as_in_a_file(bertline: Callable[..., str]) -> None:
+    for abstain in ([], ["--abstain"]):
+        asked = [*abstain, "", TEXTS[0], " \t", TEXTS[1]]
+        lines = bertline("strict", *asked).splitlines()
+        assert (lines[0], lines[2]) == ("no text\t\t", "no text\t\t \t")
+        assert lines[1::2] == bertline("strict", *abstain, *TEXTS).splitlines()
+        answers = [json.loads(line) for line in bertline("strict", "--json", *asked).splitlines()]
+        assert {answers[0][key] for key in answers[0].keys() - {"text"}} == {None}
+        assert [each["text"] for each in answers] == ["", TEXTS[0], " \t", TEXTS[1]]
+        assert answers[0].keys() == answers[1].keys()
+    assert bertline("plain", " ") == "no text\t\t \n"
+
+
+def test_a_pair_with_a_blank_text_has_no_answer(bertline: Callable[..., str]) -> None:
+    lines = bertline("pairs", "the cat\tone dog", "the cat\t ", "").splitlines()
+    assert [line.split("\t")[0] == "no text" for line in lines] == [False, True, True]
+
+
 @pytest.mark.parametrize("model", ["plain", "pairs"])
 def test_a_model_without_thresholds_cannot_abstain(bertline: Callable[..., str], model: str) -> None:
     said = bertline(model, "--abstain", "the cat", status=1)

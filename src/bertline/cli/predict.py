@@ -5,12 +5,20 @@ import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from bertline.models.classifier import Classifier
+
+
+class _Answer(NamedTuple):
+    """To a text: the probability of each label, the out-of-scope score, and why the model refuses."""
+
+    probabilities: dict[str, float]
+    out_of_scope: float
+    refused: str | None
 
 
 def predict(
@@ -51,7 +59,7 @@ def predict(
 
     A model with several labels a text prints each label with a probability of at least 0.5, or none. A model
     for sentence pairs takes the two texts of a pair with a tab between them. Give a text of several lines as
-    an argument, because stdin is read line by line.
+    an argument, because stdin is read line by line. A blank text has no answer.
 
     With --time, nothing is answered: the latency of one text a call and the texts a second in batches are
     measured on this machine, tokenization included, and printed.
@@ -98,21 +106,25 @@ def _predict_texts(
     from bertline.metrics.classification import THRESHOLD
 
     several = classifier.space.multi_label
-    for text, probabilities, score, why in _classified(classifier, texts):
+    for text, found in _classified(classifier, texts):
+        probabilities = found.probabilities if found else {}
         ranked = sorted(probabilities, key=lambda label: -probabilities[label])
-        labels = [label for label in ranked if probabilities[label] >= THRESHOLD]
-        shown = labels if several else ranked[:1]
-        refused = why if abstain else None
+        labels = [label for label in ranked if probabilities[label] >= THRESHOLD] if several else ranked[:1]
+        refused = found.refused if found and abstain else None
         if as_json:
-            answer: dict[str, object] = {"labels": labels} if several else {"label": ranked[0]}
+            label = labels if several else labels[0] if labels else None
+            answer = {"labels" if several else "label": label if found and not refused else None}
             if abstain:
-                answer = {**(dict.fromkeys(answer) if refused else answer), "refused": refused}
-            facts = {"probabilities": probabilities, "out_of_scope": score}
+                answer["refused"] = refused
+            facts = {
+                "probabilities": probabilities or None,
+                "out_of_scope": found.out_of_scope if found else None,
+            }
             print(json.dumps({"text": text, **answer, **facts}, ensure_ascii=False))
         else:
-            chances = ", ".join(f"{probabilities[label]:.3f}" for label in shown)
-            said = f"refused: {refused.replace('_', ' ')}" if refused else ", ".join(shown)
-            print(f"{said}\t{chances}\t{' '.join(text.splitlines())}")
+            chances = ", ".join(f"{probabilities[label]:.3f}" for label in labels)
+            said = f"refused: {refused.replace('_', ' ')}" if refused else ", ".join(labels)
+            print(f"{said if found else 'no text'}\t{chances}\t{' '.join(text.splitlines())}")
 
 
 def _print_timing(classifier: "Classifier", texts: list[str] | None) -> None:
@@ -162,10 +174,8 @@ def _require_utf_8(text: str) -> None:
         raise ValueError(f"{text[:60]!a} is not UTF-8") from None
 
 
-def _classified(
-    classifier: "Classifier", texts: list[str] | None
-) -> Iterator[tuple[str, dict[str, float], float, str | None]]:
-    """Yield each text with the probability of each label, the out-of-scope score and why it is refused.
+def _classified(classifier: "Classifier", texts: list[str] | None) -> Iterator[tuple[str, _Answer | None]]:
+    """Yield each text with its answer; None where it, or one of a pair, is blank, as in a file.
 
     Lines of stdin are answered one by one.
     """
@@ -176,8 +186,21 @@ def _classified(
     for batch in [texts] if texts else ([line.rstrip("\n")] for line in sys.stdin):
         for text in batch:
             _require_utf_8(text)
-        answers = classifier.answers([_pair(line) for line in batch] if classifier.pairs else batch)
-        refused = reasons(answers.refused)
-        found = zip(batch, answers.probabilities, answers.out_of_scope, refused, strict=True)
-        for text, row, score, why in found:
-            yield text, dict(zip(classifier.space.classes, map(float, row), strict=True)), float(score), why
+        inputs = [_read_input(text, pairs=classifier.pairs) for text in batch]
+        answers = classifier.answers([each for each in inputs if each is not None])
+        rows = zip(answers.probabilities, answers.out_of_scope, reasons(answers.refused), strict=True)
+        for text, given in zip(batch, inputs, strict=True):
+            if given is None:
+                yield text, None
+                continue
+            row, score, why = next(rows)
+            probabilities = dict(zip(classifier.space.classes, map(float, row), strict=True))
+            yield text, _Answer(probabilities, float(score), why)
+
+
+def _read_input(text: str, *, pairs: bool) -> str | tuple[str, str] | None:
+    """Return what the model reads; None if it is blank, or one text of a pair is."""
+    if not text.strip():
+        return None
+    given = _pair(text) if pairs else text
+    return None if isinstance(given, tuple) and not all(map(str.strip, given)) else given
