@@ -159,6 +159,7 @@ def tokenized(parts: dict[str, Rows]) -> Iterator[tuple[str, TokenizedSplit]]:
 def judge(parts: dict[str, Rows], validation: np.ndarray, test: np.ndarray) -> Judged:
     """Return how a temperature that is fitted to the validation rows does on the test rows."""
     temperature = fit_temperature(validation, parts["validation"].labels)
+    test = test.astype(np.float64)  # so that T = 1 changes no bit
     after = softmax(test / temperature.values_C, axis=1)
     return compared(temperature, parts["test"].labels, softmax(test, axis=1), after)
 
