@@ -2,6 +2,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from bertline.models.classifier import Classifier
 from bertline.models.folder import FP32, SERVED
 from bertline.models.torch_backend import TorchBackend
 from bertline.rows.labels import OUT_OF_SCOPE
+from bertline.stages.export.stage import export
 from bertline.stages.package.stage import package
 from tests.support.chain import run, run_all
 from tests.support.params import TINY_TRAINING, write_params
@@ -60,8 +62,8 @@ def before_export(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.rmtree("models/exported")
 
 
-def report(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "reports/export/export.json").read_text())
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "reports/export/export.json").read_text())
     return found
 
 
@@ -197,13 +199,12 @@ def test_what_cannot_be_exported_is_served_by_torch(exported: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("before_export")
-def test_float32_is_served_where_int8_cannot_be_computed(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_an_encoder_that_embeds_no_positions_is_served_too(tiny_encoder: Path, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModel
 
     from bertline.encoder.classifier import build_classifier, save_classifier
 
     encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
-    # RoFormer embeds no positions, for which onnxruntime's quantiser leaves out an input.
     roformer = AutoConfig.for_model("roformer", vocab_size=40, pad_token_id=0, **SIZES)
     AutoModel.from_config(roformer).save_pretrained(encoder)
     finetuned = Path("models/finetuned")
@@ -211,8 +212,28 @@ def test_float32_is_served_where_int8_cannot_be_computed(tiny_encoder: Path, tmp
     (finetuned / "out_of_scope.safetensors").unlink()
     done = run("export")
     assert done.returncode == 0, done.stderr
+    assert report(Path())["served"] in ("fp32", "int8")
+    assert report(Path())["parity"].keys() == {"fp32", "int8"}
+    ours, theirs = (
+        Classifier(Path(f"models/{name}")).probabilities(TEXTS) for name in ("exported", "finetuned")
+    )
+    np.testing.assert_allclose(ours, theirs, atol=0.1)
+
+
+@pytest.mark.usefixtures("before_export")
+def test_float32_is_served_where_int8_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("an input is\nmissing")  # as onnxruntime's quantiser did for RoFormer
+
+    monkeypatch.setattr("bertline.stages.export.stage.write_int8", fail)
+    export(
+        validation=Path("data/splits/validation.parquet"),
+        finetuned=Path("models/finetuned"),
+        exported=Path("models/exported"),
+        report=Path("reports/export"),
+    )
     assert report(Path())["served"] == "fp32"
-    assert str(report(Path())["reason"]).startswith("int8 cannot be computed: ")
+    assert report(Path())["reason"] == "int8 cannot be computed: an input is missing"
     assert [path.name for path in Path("models/exported/onnx").iterdir()] == ["model.onnx"]
     ours, theirs = (
         Classifier(Path(f"models/{name}")).probabilities(TEXTS) for name in ("exported", "finetuned")

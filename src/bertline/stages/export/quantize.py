@@ -1,6 +1,8 @@
 """Quantise an ONNX file dynamically: weights int8 by output channel, activations when they are computed.
 
-The last layer stays in float32: it is small, and its rounding would move every logit.
+Matrix products only. Embeddings stay in float32: to look a row up is as fast, and onnxruntime gives a whole
+table one scale, so that one large value makes all others coarse. The last layer stays in float32, too: it is
+small, and its rounding would move every logit.
 Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
@@ -25,6 +27,7 @@ def write_int8(fp32: Path, int8: Path, *, reduce_range: bool) -> None:
         quantize_dynamic(
             model,
             int8,
+            op_types_to_quantize=["MatMul"],  # and Gemm, which the quantiser makes one
             per_channel=True,
             reduce_range=reduce_range,
             weight_type=QuantType.QInt8,
