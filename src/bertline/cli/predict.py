@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 class _Answer(NamedTuple):
-    """To a text: the probability of each label, the out-of-scope score, and why the model refuses."""
+    """To a text: the probability of each label, the out-of-scope score, and why the model refuses.
+
+    A blank text has an empty one: no probabilities, no score.
+    """
 
     probabilities: dict[str, float]
-    out_of_scope: float
+    out_of_scope: float | None
     refused: str | None
 
 
@@ -107,24 +110,22 @@ def _predict_texts(
 
     several = classifier.space.multi_label
     for text, found in _classified(classifier, texts):
-        probabilities = found.probabilities if found else {}
-        ranked = sorted(probabilities, key=lambda label: -probabilities[label])
-        labels = [label for label in ranked if probabilities[label] >= THRESHOLD] if several else ranked[:1]
-        refused = found.refused if found and abstain else None
+        ranked = sorted(found.probabilities, key=lambda label: -found.probabilities[label])
+        labels = (
+            [each for each in ranked if found.probabilities[each] >= THRESHOLD] if several else ranked[:1]
+        )
+        refused = found.refused if abstain else None
         if as_json:
-            label = labels if several else labels[0] if labels else None
-            answer = {"labels" if several else "label": label if found and not refused else None}
+            label = None if refused or not ranked else labels if several else labels[0]
+            answer = {"labels" if several else "label": label}
             if abstain:
                 answer["refused"] = refused
-            facts = {
-                "probabilities": probabilities or None,
-                "out_of_scope": found.out_of_scope if found else None,
-            }
+            facts = {"probabilities": found.probabilities or None, "out_of_scope": found.out_of_scope}
             print(json.dumps({"text": text, **answer, **facts}, ensure_ascii=False))
         else:
-            chances = ", ".join(f"{probabilities[label]:.3f}" for label in labels)
+            chances = ", ".join(f"{found.probabilities[label]:.3f}" for label in labels)
             said = f"refused: {refused.replace('_', ' ')}" if refused else ", ".join(labels)
-            print(f"{said if found else 'no text'}\t{chances}\t{' '.join(text.splitlines())}")
+            print(f"{said if ranked else 'no text'}\t{chances}\t{' '.join(text.splitlines())}")
 
 
 def _print_timing(classifier: "Classifier", texts: list[str] | None) -> None:
@@ -174,8 +175,8 @@ def _require_utf_8(text: str) -> None:
         raise ValueError(f"{text[:60]!a} is not UTF-8") from None
 
 
-def _classified(classifier: "Classifier", texts: list[str] | None) -> Iterator[tuple[str, _Answer | None]]:
-    """Yield each text with its answer; None where it, or one of a pair, is blank, as in a file.
+def _classified(classifier: "Classifier", texts: list[str] | None) -> Iterator[tuple[str, _Answer]]:
+    """Yield each text with its answer; an empty one where it, or one of a pair, is blank, as in a file.
 
     Lines of stdin are answered one by one.
     """
@@ -191,7 +192,7 @@ def _classified(classifier: "Classifier", texts: list[str] | None) -> Iterator[t
         rows = zip(answers.probabilities, answers.out_of_scope, reasons(answers.refused), strict=True)
         for text, given in zip(batch, inputs, strict=True):
             if given is None:
-                yield text, None
+                yield text, _Answer({}, None, None)
                 continue
             row, score, why = next(rows)
             probabilities = dict(zip(classifier.space.classes, map(float, row), strict=True))

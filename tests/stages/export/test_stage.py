@@ -62,6 +62,16 @@ def before_export(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.rmtree("models/exported")
 
 
+def export_here() -> None:
+    """Export in this process, so that a test can replace a part."""
+    export(
+        validation=Path("data/splits/validation.parquet"),
+        finetuned=Path("models/finetuned"),
+        exported=Path("models/exported"),
+        report=Path("reports/export"),
+    )
+
+
 def report(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "reports/export/export.json").read_text())
     return found
@@ -177,18 +187,13 @@ def test_a_model_with_older_statistics_is_exported_with_their_states() -> None:
 
 @pytest.mark.usefixtures("before_export")
 def test_what_cannot_be_exported_is_served_by_torch(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bertline.stages.export import onnx_model, stage
+    from bertline.stages.export import onnx_model
 
     def refuse(*_: object) -> None:
         raise torch.onnx.OnnxExporterError("no such operator")
 
     monkeypatch.setattr(onnx_model, "_export", refuse)
-    stage.export(
-        validation=Path("data/splits/validation.parquet"),
-        finetuned=Path("models/finetuned"),
-        exported=Path("models/exported"),
-        report=Path("reports/export"),
-    )
+    export_here()
     assert report(Path())["served"] == "torch"
     assert report(Path())["reason"] == "BertForSequenceClassification cannot be exported: no such operator"
     served = Classifier(Path("models/exported"))
@@ -214,6 +219,7 @@ def test_an_encoder_that_embeds_no_positions_is_served_too(tiny_encoder: Path, t
     assert done.returncode == 0, done.stderr
     assert report(Path())["served"] in ("fp32", "int8")
     assert report(Path())["parity"].keys() == {"fp32", "int8"}
+    assert report(Path())["parity"]["fp32"]["max_difference"] <= 1e-5
     ours, theirs = (
         Classifier(Path(f"models/{name}")).probabilities(TEXTS) for name in ("exported", "finetuned")
     )
@@ -226,12 +232,7 @@ def test_float32_is_served_where_int8_cannot_be_computed(monkeypatch: pytest.Mon
         raise RuntimeError("an input is\nmissing")  # as onnxruntime's quantiser did for RoFormer
 
     monkeypatch.setattr("bertline.stages.export.stage.write_int8", fail)
-    export(
-        validation=Path("data/splits/validation.parquet"),
-        finetuned=Path("models/finetuned"),
-        exported=Path("models/exported"),
-        report=Path("reports/export"),
-    )
+    export_here()
     assert report(Path())["served"] == "fp32"
     assert report(Path())["reason"] == "int8 cannot be computed: an input is missing"
     assert [path.name for path in Path("models/exported/onnx").iterdir()] == ["model.onnx"]
